@@ -1,0 +1,77 @@
+"""The one table of metrics: name, unit, which way is better, how to read it from a run, how to show it.
+
+Knows runs and histograms. Must not know stacks, sessions or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gatebench.histogram import percentile
+from gatebench.model import Metric, Run
+
+Reader = Callable[[Run], float | None]
+
+
+def _rate(run: Run) -> float | None:
+    if run.load.startswith("hold") or run.requests is None or not run.window_s:
+        return None
+    return run.requests / run.window_s
+
+
+def _percentile(q: float) -> Reader:
+    def read(run: Run) -> float | None:
+        return None if run.response is None else percentile(run.response, q)
+
+    return read
+
+
+def _cost(run: Run) -> float | None:
+    if not run.requests or run.server.cpu_s is None:
+        return None
+    return run.server.cpu_s / run.requests * 1e6
+
+
+TABLE: dict[str, tuple[Metric, Reader]] = {
+    metric.name: (metric, read)
+    for metric, read in (
+        (Metric(name="rate_rps", title="Requests per second", unit="1/s", better="higher"), _rate),
+        (Metric(name="response_p50_s", title="Response time, median", unit="s", better="lower"), _percentile(0.5)),
+        (Metric(name="response_p99_s", title="Response time, p99", unit="s", better="lower"), _percentile(0.99)),
+        (Metric(name="cpu_us_per_request", title="Server CPU per request", unit="µs", better="lower"), _cost),
+        (
+            Metric(name="pss_bytes", title="Proportional memory, peak", unit="B", better="lower"),
+            lambda run: run.server.pss_peak_bytes,
+        ),
+        (
+            Metric(name="connections", title="Connections kept", unit="", better="higher"),
+            lambda run: run.connections_kept,
+        ),
+    )
+}
+
+
+def read(name: str, run: Run) -> float | None:
+    """Read the metric `name` from a run; None where it was not measured."""
+    return TABLE[name][1](run)
+
+
+def show(value: float | None, unit: str) -> str:
+    """Show a value with three significant figures and a unit fit for its size; a dash where it is missing."""
+    if value is None:
+        return "–"
+    if unit == "s":
+        for factor, name in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+            if value * factor >= 1 or name == "µs":
+                return f"{_three(value * factor)} {name}"
+    if unit == "B":
+        return f"{_three(value / 2**20)} MiB"
+    return f"{_three(value)} {unit}".strip()
+
+
+def _three(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.{digits}f}"

@@ -1,0 +1,348 @@
+"""The nouns: frozen values that travel through the pipeline, in seconds and bytes.
+
+Knows nothing else: no files, no processes, no judging. Missing is `None`, never 0 or -1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Interface = Literal["wsgi", "asgi"]
+Status = Literal["ok", "void", "failed"]
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One framework's reference application: a folder with app.py, app.toml and requirements.txt."""
+
+    name: str  # the folder's name
+    interface: Interface
+    target: str  # import path of the callable inside the folder, "app:app"
+    folder: Path
+    requirements: tuple[str, ...]  # the lines of requirements.txt
+    lacks: Mapping[str, str] = field(default_factory=dict)  # route -> why this app cannot offer it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One server in one way of running: a file in compose/servers/."""
+
+    name: str  # the file's name
+    interface: Interface
+    requirements: tuple[str, ...]
+    command: tuple[str, ...]  # words with {python}, {host}, {port}, {target} and the settings' names
+    settings: Mapping[str, Setting]  # all that decides a comparison; printed in the report
+    protocols: tuple[str, ...]  # what it offers on the wire: "http/1.1", "websocket"
+    lacks: Mapping[str, str] = field(default_factory=dict)  # route -> why this server cannot offer it
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many requests the workers of this server hold at once; None where only memory limits it."""
+        value = self.settings.get("concurrency")
+        return int(value) * int(self.settings["workers"]) if isinstance(value, int) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """An app on a server of its interface."""
+
+    app: App
+    server: Server
+
+    @property
+    def name(self) -> str:
+        """The stack's one name, `app+server`."""
+        return f"{self.app.name}+{self.server.name}"
+
+    def lack(self, route: str) -> str | None:
+        """Say why this stack cannot offer a route, or None where it does."""
+        return self.app.lacks.get(route) or self.server.lacks.get(route)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Something a stack needs beside it: a file in compose/services/."""
+
+    name: str  # the file's name
+    kind: Literal["postgresql", "http"]  # how readiness is seen, and how it is seeded
+    variable: str  # environment variable that tells the app where it is, and that names one already running
+    url: str  # with {port}
+    requirements: tuple[str, ...]
+    command: tuple[str, ...]
+    prepare: tuple[str, ...] = ()  # run once before the command
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    seed: Path | None = None  # SQL that fills a fresh database
+    folder: Path = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What a user does: a Locust file in scenarios/, with its SCENARIO literal."""
+
+    name: str  # the file's name
+    path: Path
+    version: int  # raised whenever figures before and after no longer compare
+    title: str
+    routes: tuple[str, ...]  # the contract's routes it uses
+    services: tuple[str, ...]  # the services those routes need
+    error_limit: float = 0.001  # share of requests that may fail before a trial is void
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How hard a scenario presses: `closed(users)` or `hold(connections)`."""
+
+    kind: Literal["closed", "hold"]
+    size: int  # users of a closed loop, or connections offered
+
+    def __str__(self) -> str:
+        """Give the load's one spelling, as results and plans have it: `closed(64)`."""
+        return f"{self.kind}({self.size})"
+
+    @classmethod
+    def parse(cls, text: str) -> Load:
+        """Read `closed(64)` or `hold(2000)`; ValueError otherwise."""
+        match = re.fullmatch(r"(closed|hold)\(([1-9][0-9]{0,5})\)", text)
+        if match is None:
+            raise ValueError(text)
+        return cls(kind="closed" if match[1] == "closed" else "hold", size=int(match[2]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Which CPUs each party has; disjoint wherever there are two or more."""
+
+    server: tuple[int, ...]
+    generator: tuple[int, ...]
+    services: tuple[int, ...]  # database, upstream and the harness itself
+
+    @property
+    def shared(self) -> str | None:
+        """Say who shares CPUs with whom, or None where all are apart."""
+        if set(self.server) & set(self.generator):
+            return "server, generator and services share every CPU"
+        if set(self.generator) & set(self.services):
+            return "services run beside the generator"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One line of a plan: a scenario under a load."""
+
+    scenario: str
+    load: Load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which cells are measured, how often, and for how long."""
+
+    name: str  # the file's name
+    title: str
+    stacks: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    blocks: int
+    seed: int
+    window_s: float
+    warmup_slice_s: float  # warm-up ends when the rates of two successive slices agree
+    warmup_limit_s: float
+    profile: str = "matched"
+    server_cpus: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A cell to be measured once, on a freshly started server."""
+
+    number: int  # order in the session, from 0
+    block: int  # from 0
+    stack: str
+    scenario: str
+    load: Load
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Facts about the host, as far as they decide a comparison; `identity` names no one."""
+
+    identity: str  # digest of the machine's id and hardware; equal only on one machine
+    cpu: str
+    cpus: int  # usable by this process
+    memory_bytes: int
+    kernel: str
+    system: str
+    python: str
+    open_files: int  # the limit that children get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Counts over log-linear buckets of microseconds; gatebench.histogram does the arithmetic."""
+
+    counts: Mapping[int, int]  # bucket -> count, sparse
+    total: int
+    sum_us: float  # exact sum, so that the mean has no bucket error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a party used of the machine during the window."""
+
+    cpu_s: float | None = None
+    rss_mean_bytes: float | None = None
+    rss_peak_bytes: float | None = None
+    pss_mean_bytes: float | None = None
+    pss_peak_bytes: float | None = None
+    processes: int | None = None
+    threads: int | None = None
+    switches_voluntary: int | None = None
+    switches_involuntary: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One trial as it came out: one JSON line. docs/results.md documents every field."""
+
+    # which trial
+    session: str
+    number: int
+    block: int
+    stack: str
+    interface: str
+    profile: str
+    scenario: str
+    scenario_version: int
+    load: str
+    backend: str
+    seed: int
+    started_at: str  # UTC, ISO 8601
+    elapsed_s: float | None = None  # the whole trial, start of the server to its end
+    placement: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # what became of it
+    status: Status = "failed"
+    reason: str | None = None  # why it is void or failed
+    warnings: tuple[str, ...] = ()
+    limit: str | None = None  # what kept the rate from being higher
+    log: str | None = None  # last lines of the server's log, where it failed
+    # what the generator saw in the window
+    warmup_s: float | None = None
+    window_s: float | None = None
+    requests: int | None = None  # answered as expected, within the window
+    errors: int | None = None
+    error_reasons: Mapping[str, int] = field(default_factory=dict)
+    bodies_checked: int | None = None
+    response: Histogram | None = None
+    in_flight_mean: float | None = None  # time average of requests in flight
+    overloaded: bool = False  # window shorter than twice the mean response time: times are lower bounds
+    connections_offered: int | None = None
+    connections_opened: int | None = None
+    connections_kept: int | None = None
+    # what it cost
+    ready_s: float | None = None  # from start to the first good answer
+    server: Usage = Usage()
+    generator: Usage = Usage()
+    services: Usage = Usage()
+    # whether it may be believed; shares of 1
+    server_cpu_share: float | None = None  # of its CPUs, by its process tree
+    server_busy_share: float | None = None  # of its CPUs, by anything, interrupts included
+    generator_cpu_share: float | None = None
+    generator_busy_share: float | None = None  # of its CPUs, by anything
+    generator_delay_share: float | None = None  # time it was ready to run and did not
+    generator_ceiling_share: float | None = None  # of the rate it reaches on a do-nothing server
+    steal_share: float | None = None  # taken by the hypervisor, over all CPUs placed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One results file: its header and its runs."""
+
+    format_version: int
+    name: str
+    started_at: str
+    plan: Plan
+    machine: Machine
+    placement: Placement
+    backend: str
+    commit: str | None  # of the tree that was measured, with "+changes" where it was not clean
+    tools: Mapping[str, str]  # tool -> version
+    stacks: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> {"settings": …, "versions": …}
+    services: Mapping[str, Mapping[str, Setting]]  # service -> settings and version
+    ceilings: Mapping[str, float]  # "keep-alive", "close" -> requests/s of the generator on a do-nothing server
+    runs: tuple[Run, ...] = ()
+    ended_at: str | None = None
+    notices: tuple[str, ...] = ()  # what was found wrong with the file and worked around
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A quantity that is compared: one entry of gatebench.metrics."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A figure with its interval; warnings travel beside the number."""
+
+    value: float
+    low: float | None
+    high: float | None
+    blocks: int
+    method: str  # how value and interval were made
+    few: bool = False  # fewer than six blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The ratio of an ASGI stack to a WSGI stack on one scenario, load and metric, over blocks."""
+
+    scenario: str
+    load: str
+    metric: str
+    wsgi: str  # stack
+    asgi: str  # stack
+    wsgi_value: Estimate | None
+    asgi_value: Estimate | None
+    ratio: Estimate | None  # ASGI / WSGI
+    reason: str | None = None  # why there is no ratio
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One row of the published comparison."""
+
+    table: str
+    key: str
+    kind: str
+    label: str
+    label_zh: str | None
+    unit: str | None
+    wsgi: str | None  # as published
+    asgi: str | None
+    factor: float | None  # None where none was published
+    at_least: bool
+    lower_is_better: bool
+    scenario: str | None  # which measurement settles it; None: none yet
+    load: str | None  # kind of load, "closed" or "hold"
+    metric: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is said of a claim: a word, and why."""
+
+    claim: Claim
+    word: str  # confirmed, overstated, understated, reversed, undecided, not yet measured, void
+    why: str
+    comparison: Comparison | None = None
