@@ -13,6 +13,7 @@ from typing import Literal
 
 Interface = Literal["wsgi", "asgi"]
 Status = Literal["ok", "void", "failed"]
+Fault = Literal["contract", "machine", "impossible"]
 Setting = str | int | float | bool
 
 
@@ -215,7 +216,7 @@ class Run:
     number: int
     block: int
     stack: str
-    interface: str
+    interface: Interface
     profile: str
     scenario: str
     scenario_version: int
@@ -228,6 +229,7 @@ class Run:
     # what became of it
     status: Status = "failed"
     reason: str | None = None  # why it is void or failed
+    fault: Fault | None = None  # what kind of failure, where it failed
     warnings: tuple[str, ...] = ()
     limit: str | None = None  # what kept the rate from being higher
     log: str | None = None  # last lines of the server's log, where it failed
@@ -275,8 +277,10 @@ class Session:
     stacks: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> {"settings": …, "versions": …}
     services: Mapping[str, Mapping[str, Setting]]  # service -> settings and version
     ceilings: Mapping[str, float]  # "keep-alive", "close" -> requests/s of the generator on a do-nothing server
+    scenarios: Mapping[str, str] = field(default_factory=dict)  # scenario -> its title
     runs: tuple[Run, ...] = ()
-    ended_at: str | None = None
+    ended_at: str | None = None  # None where the session was killed
+    interrupted: bool = False  # stopped by its user before all trials were made
     notices: tuple[str, ...] = ()  # what was found wrong with the file and worked around
 
 
@@ -314,6 +318,7 @@ class Comparison:
     wsgi_value: Estimate | None
     asgi_value: Estimate | None
     ratio: Estimate | None  # ASGI / WSGI
+    blocks: int = 0  # in which both have a valid figure
     reason: str | None = None  # why there is no ratio
     warnings: tuple[str, ...] = ()
 
@@ -343,6 +348,6 @@ class Verdict:
     """What is said of a claim: a word, and why."""
 
     claim: Claim
-    word: str  # confirmed, overstated, understated, reversed, undecided, not yet measured, void
+    word: str  # confirmed, overstated, understated, reversed, undecided, not yet measured, not measurable, void
     why: str
     comparison: Comparison | None = None

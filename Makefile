@@ -1,0 +1,64 @@
+# gatebench. `make help` lists what there is to make.
+
+PYTHON ?= python3
+PLAN ?= flagship
+BIN := .venv/bin
+STAMP := .venv/installed
+# A session's name, so that its report is made of its own results, whatever else runs beside it.
+SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
+# uv does not read pip's settings; what pip was told of an index holds for uv too.
+PIP_INDEX := $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
+ifneq ($(PIP_INDEX),)
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench quick report test lint check pins wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## set up .venv with gatebench and its pinned dependencies
+
+# uv is found on the machine, or comes from the package index into the project's own environment.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: Python 3.11 or newer is needed; name it with PYTHON=…"; exit 4; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old, 3.11 or newer is needed; name it with PYTHON=…"; exit 4; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@uv=$$(command -v uv || echo $(BIN)/uv); \
+	test -x "$$uv" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; \
+	VIRTUAL_ENV=.venv "$$uv" pip sync --quiet --require-hashes --compile-bytecode requirements/dev.txt && \
+	VIRTUAL_ENV=.venv "$$uv" pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+bench: install ## measure PLAN (flagship unless named) and write reports/index.html
+	@$(BIN)/gatebench run --plan $(PLAN) --session $(SESSION); ended=$$?; \
+	case $$ended in 0|1|3) $(BIN)/gatebench report results/$(SESSION).jsonl || exit $$?;; esac; exit $$ended
+
+quick: ## the same in two minutes, with wide intervals
+	@$(MAKE) --no-print-directory bench PLAN=quick
+
+report: install ## make the page again from the newest results
+	@$(BIN)/gatebench report
+
+test: install ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: install ## types and style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+check: install ## speak the contract to every stack
+	@$(BIN)/gatebench check
+
+pins: install ## renew every file of requirements/
+	@$(BIN)/python -m gatebench.envs
+
+wheel: install ## build the package
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+clean: ## remove environments, caches, results and reports, but not the reference
+	rm -rf .venv .envs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find results reports -mindepth 1 -not -path 'results/reference*' -not -name .gitkeep -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

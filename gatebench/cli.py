@@ -1,0 +1,347 @@
+"""The command line: verbs, exit codes, and all that is printed. No other module prints or exits.
+
+Exit codes: 0 done, 1 an app failed its contract, 2 wrong usage, declaration or unreadable file, 3 not to be trusted
+(no valid trial), 4 the machine or a service failed, 130 interrupted (the results so far are kept).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gatebench import __version__, declare, machine, plan
+from gatebench.errors import ContractError, GatebenchError, MachineError, UntrustedError, UsageError
+from gatebench.model import Run, Stack
+from gatebench.plan import impossible
+from gatebench.progress import Watcher
+from gatebench.run import now
+from gatebench.session import Checked, Tree, checks, opened, parties
+from gatebench.store import Writer
+
+INTERRUPTED = 130
+WIDE = 160  # columns where no terminal says how many it has
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure Python web stacks, WSGI against ASGI, and say how sure the figures are.",
+    epilog="Exit codes: 0 done; 1 an app failed its contract; 2 wrong usage or unreadable file; "
+    "3 no valid trial; 4 the machine or a service failed; 130 interrupted, results so far kept.",
+)
+out = Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+Root = Annotated[
+    Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.", show_default="here")
+]
+Stacks = Annotated[list[str] | None, typer.Option("--stack", help="A stack, app+server; may be given again.")]
+Backend = Annotated[
+    str, typer.Option("--backend", envvar="GATEBENCH_BACKEND", help="process; or fake: nothing is measured.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and an exit code, never a traceback."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    command = typer.main.get_command(app)
+    try:
+        command.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GatebenchError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Stop once: what cleans up must not be interrupted in its turn."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"gatebench: {text}", markup=False, highlight=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gatebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a verb."""
+
+
+@app.command("list")
+def list_(root: Root = Path(), as_json: AsJson = False) -> None:
+    """List stacks, scenarios and plans, and why a pair cannot run what it cannot."""
+    tree = Tree.load(root.resolve())
+    names = plan.plans(tree.root)
+    if as_json:
+        typer.echo(json.dumps(_listed(tree, list(names)), indent=2, default=str))
+        return
+    table = Table(title="Stacks")
+    for heading in ("stack", "interface", "settings", "cannot run"):
+        table.add_column(heading, overflow="fold")
+    for stack in tree.stacks.values():
+        settings = ", ".join(f"{key}={value}" for key, value in stack.server.settings.items())
+        table.add_row(
+            *map(escape, (stack.name, stack.app.interface, settings, "; ".join(_lacks(tree, stack).values())))
+        )
+    out.print(table)
+    table = Table(title="Scenarios")
+    for heading in ("scenario", "what it does", "routes", "services"):
+        table.add_column(heading)
+    for scenario in tree.scenarios.values():
+        table.add_row(
+            *map(escape, (scenario.name, scenario.title, " ".join(scenario.routes), " ".join(scenario.services)))
+        )
+    out.print(table)
+    table = Table(title="Plans")
+    for heading in ("plan", "title", "trials"):
+        table.add_column(heading)
+    for name in names:
+        loaded = plan.load(tree.root, name)
+        table.add_row(*map(escape, (name, loaded.title, str(len(plan.trials(loaded))))))
+    out.print(table)
+
+
+def _lacks(tree: Tree, stack: Stack) -> dict[str, str]:
+    found = ((scenario.name, impossible(stack, scenario)) for scenario in tree.scenarios.values())
+    return {name: f"{name}: {reason}" for name, reason in found if reason}
+
+
+def _listed(tree: Tree, plans: Sequence[str]) -> dict[str, Any]:
+    return {
+        "stacks": [
+            {
+                "name": stack.name,
+                "interface": stack.app.interface,
+                "settings": dict(stack.server.settings),
+                "protocols": stack.server.protocols,
+                "cannot_run": _lacks(tree, stack),
+            }
+            for stack in tree.stacks.values()
+        ],
+        "scenarios": [
+            {key: value for key, value in asdict(scenario).items() if key != "path"}
+            for scenario in tree.scenarios.values()
+        ],
+        "services": list(tree.services),
+        "plans": [
+            {"name": name, "title": loaded.title, "stacks": loaded.stacks, "trials": len(plan.trials(loaded))}
+            for name in plans
+            for loaded in (plan.load(tree.root, name),)
+        ],
+    }
+
+
+@app.command()
+def check(stack: Stacks = None, root: Root = Path(), backend: Backend = "process", as_json: AsJson = False) -> None:
+    """Start stacks and speak the whole contract of apps/CONTRACT.md to them; all stacks, or those named."""
+    tree = Tree.load(root.resolve())
+    chosen = [declare.find("stack", name, tree.stacks) for name in stack or tree.stacks]
+    found = []
+    with parties(tree.root, backend) as who, out.status("starting") as status:
+        for checked in checks(tree, chosen, who, status.update):
+            found.append(checked)
+            if not as_json:
+                _show_check(checked)
+    if as_json:
+        typer.echo(json.dumps([_checked(one) for one in found], indent=2))
+    if any(one.problem for one in found):
+        raise MachineError("Not every stack could be started: see above.")
+    failed = [one.stack for one in found if one.outcome is None or not one.outcome.passed]
+    if failed:
+        raise ContractError(f"The contract was not kept by {', '.join(failed)}: see above.")
+
+
+def _show_check(checked: Checked) -> None:
+    if checked.outcome is None:
+        out.print(f"[red]failed[/] {escape(checked.stack)}: {escape(checked.problem or '')}", soft_wrap=True)
+        return
+    word = "[green]passed[/]" if checked.outcome.passed else "[red]failed[/]"
+    rules = f"{len(checked.outcome.findings)} rules, ready after {checked.ready_s or 0:.2f} s"
+    out.print(f"{word} {escape(checked.stack)}: {rules}", soft_wrap=True, highlight=False)
+    for finding in checked.outcome.findings:
+        if not finding.ok:
+            text = f"  {finding.route}, {finding.rule}: expected {finding.expected}, found {finding.found}"
+            out.print(escape(text), soft_wrap=True, highlight=False)
+    for route, reason in checked.lacks.items():
+        out.print(escape(f"  offers no {route}: {reason}"), soft_wrap=True, highlight=False)
+
+
+def _checked(checked: Checked) -> dict[str, Any]:
+    outcome = checked.outcome
+    return {
+        "stack": checked.stack,
+        "passed": bool(outcome and outcome.passed),
+        "problem": checked.problem,
+        "ready_s": checked.ready_s,
+        "lacks": dict(checked.lacks),
+        "findings": [asdict(finding) for finding in outcome.findings] if outcome else [],
+    }
+
+
+@app.command()
+def run(  # noqa: PLR0917 - options, which typer gives by name
+    plan_name: Annotated[str, typer.Option("--plan", help="A plan of scenarios/plans/.")] = "flagship",
+    stack: Stacks = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option("--scenario", help="Only this scenario; may be given again.")
+    ] = None,
+    backend: Backend = "process",
+    folder: Annotated[Path, typer.Option("--out", help="Where the results file goes.")] = Path("results"),
+    session: Annotated[
+        str | None, typer.Option(help="The results file's name.", show_default="plan, time and chance")
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """Measure a plan, trial by trial, into one results file; `gatebench report` makes the page from it."""
+    tree = Tree.load(root.resolve())
+    wanted = plan.narrow(plan.load(tree.root, plan_name), stack or (), scenario or ())
+    plan.check(wanted, tree.stacks, tree.scenarios)
+    laid = plan.trials(wanted)
+    runs: list[Run] = []
+    with parties(tree.root, backend) as who, out.status("starting") as status:
+
+        def told(text: str) -> None:
+            status.update(escape(text))
+
+        with opened(tree, wanted, who, name=session, told=told) as (header, conductor):
+            status.stop()
+            with Writer(folder / f"{header.name}.jsonl", header) as writer:
+                shared = header.placement.shared
+                apart = f"; {shared}" if shared else ""
+                out.print(
+                    f"{len(laid)} trials of plan {wanted.name}, backend {header.backend}{apart}; "
+                    f"results go to {writer.path}",
+                    soft_wrap=True,
+                    highlight=False,
+                    markup=False,
+                )
+                with Watcher(out, len(laid)) as watcher:
+                    try:
+                        for one in conductor.runs(laid, watcher.begun):
+                            writer.add(one)
+                            runs.append(one)
+                            watcher.ended(one)
+                    except KeyboardInterrupt:
+                        writer.end(ended_at=now(), interrupted=True)
+                        raise
+                writer.end(ended_at=now(), interrupted=False)
+    _summarise(runs)
+
+
+def _summarise(runs: Sequence[Run]) -> None:
+    counts = {status: sum(one.status == status for one in runs) for status in ("ok", "void", "failed")}
+    windows, elapsed = (sum(getattr(one, field) or 0 for one in runs) for field in ("window_s", "elapsed_s"))
+    share = f"; {windows / elapsed:.0%} of the time was spent in measuring windows" if elapsed else ""
+    out.print(
+        f"{counts['ok']} trials are valid, {counts['void']} void, {counts['failed']} failed{share}.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for fault, kind in (("machine", MachineError), ("contract", ContractError)):
+        reasons = dict.fromkeys(f"{one.stack}: {one.reason}" for one in runs if one.fault == fault)
+        if reasons:
+            raise kind("; ".join(reasons))
+    if not counts["ok"]:
+        why = dict.fromkeys(one.reason for one in runs if one.reason)
+        raise UntrustedError(f"No trial is valid: {'; '.join(list(why)[:3])}")
+
+
+@app.command()
+def report(
+    results: Annotated[
+        Path | None, typer.Argument(help="A results file.", show_default="the newest in results/")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("reports"),
+) -> None:
+    """Make index.html, report.md and tables/*.csv from a results file alone."""
+    from gatebench import report as reports  # noqa: PLC0415 - matplotlib and pandas cost a second
+
+    built = reports.build(results or _newest(), folder)
+    table = Table(title="The published comparison, measured here")
+    for heading in ("row", "claimed", "WSGI", "ASGI", "factor", "verdict"):
+        table.add_column(heading)
+    for row in built.headline:
+        table.add_row(*map(escape, (row.label, row.claimed, row.wsgi, row.asgi, row.factor, row.verdict)))
+    out.print(table)
+    out.print(str(built.page), soft_wrap=True, highlight=False, markup=False)
+    if not built.figures:
+        raise UntrustedError(
+            f"The page {built.page} holds no row with a figure: no trial pair is valid; it says why."
+        )
+
+
+def _newest() -> Path:
+    found = sorted(Path("results").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError("There is no results file in results/; run `gatebench run` first, or name a file.")
+    return found[-1]
+
+
+@app.command()
+def doctor(root: Root = Path(), as_json: AsJson = False) -> None:
+    """Say what this machine has for a run, and what is missing."""
+    facts = machine.facts()
+    cpus = machine.usable_cpus()
+    placement = machine.place(cpus)
+    tree = Tree.load(root.resolve())
+    said = {
+        "gatebench": __version__,
+        **asdict(facts),
+        "placement": {name: getattr(placement, name) for name in ("server", "generator", "services")},
+        "shared_cpus": placement.shared,
+        "stacks": len(tree.stacks),
+        "warnings": list(_warnings(facts.open_files, len(cpus))),
+    }
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+        return
+    table = Table(title="This machine", show_header=False)
+    for key, value in said.items():
+        table.add_row(key, escape(str(value if value not in (None, []) else "none")))
+    out.print(table)
+
+
+def _warnings(open_files: int, cpus: int) -> list[str]:
+    found = []
+    if cpus == 1:
+        found.append("one CPU: server and generator share it, and most trials will be void")
+    if open_files < 4096:
+        found.append(
+            f"the limit on open files is {open_files}: many connections cannot be held; raise it with ulimit -n"
+        )
+    return found

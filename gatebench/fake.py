@@ -1,0 +1,132 @@
+"""A fake backend, driver and contract: the whole pipeline in a second, with no server and invented figures.
+
+Knows the shapes of what the real ones give. Its figures follow from the seeds alone. Sessions made with it carry the
+backend's name "fake", and the report says of them that nothing was measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from gatebench import histogram
+from gatebench.backends.programs import HOST, Serving
+from gatebench.backends.resources import Reading
+from gatebench.backends.services import Services
+from gatebench.contract import Outcome
+from gatebench.generator import Figures, Generator, Job
+from gatebench.model import Placement, Service, Stack, Usage
+
+SAMPLES = 2000
+INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0}
+
+
+@dataclass(slots=True)
+class _Watch:
+    stack: Stack
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def read(self, start: float, end: float) -> Reading:
+        window = end - start
+        memory = 2.0**20 * {"wsgi": 40, "asgi": 60}[self.stack.app.interface]
+        server = Usage(cpu_s=0.97 * window, pss_peak_bytes=memory, pss_mean_bytes=memory, processes=2, threads=2)
+        idle = Usage(cpu_s=0.3 * window)
+        return Reading(
+            usage={"server": server, "generator": idle, "services": idle},
+            busy_share={"server": 0.97, "generator": 0.3, "services": 0.1},
+            steal_share=0.0,
+            vanished=(),
+        )
+
+
+@dataclass(slots=True)
+class FakeBackend:
+    """Starts nothing, at once."""
+
+    name: str = "fake"
+    serving: list[Stack] = field(default_factory=list)  # what the driver is told it meets
+
+    def prepare(self, stack: Stack) -> Mapping[str, str]:
+        """Invent nothing: there are no versions."""
+        return {}
+
+    @contextlib.contextmanager
+    def services(self, wanted: Sequence[Service], placement: Placement) -> Iterator[Services]:
+        """Give no service."""
+        yield Services(urls={}, variables={}, pids=(), facts={})
+
+    @contextlib.contextmanager
+    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+        """Pretend that the stack answers."""
+        self.serving.append(stack)
+        yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
+
+    @contextlib.contextmanager
+    def serve_nothing(self, placement: Placement, *, close: bool) -> Iterator[Serving]:
+        """Pretend that the do-nothing server answers."""
+        self.serving.clear()
+        yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
+
+    def watch(self, placement: Placement, serving: Serving, services: Services, generator: int) -> _Watch:
+        """Invent what the parties use."""
+        return _Watch(self.serving[-1])
+
+
+@dataclass(slots=True)
+class FakeDriver:
+    """Gives invented figures that follow from the job's seed and the stack."""
+
+    backend: FakeBackend
+    name: str = "fake"
+    pid: int = 0
+
+    @contextlib.contextmanager
+    def start(self, placement: Placement) -> Iterator[Generator]:
+        """Start nothing."""
+        yield self
+
+    def measure(self, job: Job) -> Figures:
+        """Invent a trial's figures."""
+        chance = random.Random(job.seed)  # noqa: S311 - invented figures, not a secret
+        rate = 100_000.0  # the do-nothing server's
+        if self.backend.serving:
+            stack = self.backend.serving[-1]
+            rate = INVENTED_RPS[stack.app.interface] * chance.lognormvariate(0, 0.05)
+        seconds = job.load.size / rate
+        start = time.perf_counter()
+        hold = job.load.kind == "hold"
+        return Figures(
+            warmup_s=job.warmup_slice_s * 2,
+            warmup_settled=True,
+            start_s=start,
+            end_s=start + job.window_s,
+            requests=round(rate * job.window_s),
+            errors=0,
+            error_reasons={},
+            bodies_checked=SAMPLES // 100,
+            retries=0,
+            response=histogram.of_seconds(seconds * chance.lognormvariate(0, 0.2) for _ in range(SAMPLES)),
+            in_flight_mean=float(job.load.size),
+            delay_s=0.0,
+            offered=job.load.size if hold else None,
+            opened=round(job.load.size * min(1.0, rate / 3000)) if hold else None,
+            kept=round(job.load.size * min(1.0, rate / 3000)) if hold else None,
+        )
+
+
+def contract(**_asked: object) -> Outcome:
+    """Find that every contract is kept."""
+    return Outcome(findings=(), date=None)

@@ -1,0 +1,109 @@
+"""Which trials, in which order.
+
+Knows plans and chance. Must not know how a trial is run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gatebench.declare import Table, find, load_toml, seconds, text, texts, whole
+from gatebench.errors import UsageError
+from gatebench.model import Load, Measure, Plan, Scenario, Stack, Trial
+
+DEFAULT_LOAD = Load(kind="closed", size=64)  # the matched profile's
+
+
+def plans(root: Path) -> dict[str, Path]:
+    """Find every plan: a file of scenarios/plans/."""
+    return {path.stem: path for path in sorted((root / "scenarios" / "plans").glob("*.toml"))}
+
+
+def load(root: Path, name: str) -> Plan:
+    """Read the plan `name`; UsageError names file, key, what was found, what is expected."""
+    path = find("plan", name, plans(root))
+    table = load_toml(path, root)
+    plan = Plan(
+        name=name,
+        title=table.take("title", "a line of text", text),
+        stacks=table.take("stacks", "a list of stacks", texts),
+        measures=_measures(table, str(path.relative_to(root))),
+        blocks=table.take("blocks", "a whole number from 1", whole),
+        seed=table.take("seed", "a whole number from 1", whole),
+        window_s=table.take("window_s", "seconds", seconds),
+        warmup_slice_s=table.take("warmup_slice_s", "seconds", seconds),
+        warmup_limit_s=table.take("warmup_limit_s", "seconds", seconds),
+        server_cpus=table.take("server_cpus", "a whole number from 1", whole, default=1),
+    )
+    table.done()
+    return plan
+
+
+def _measures(table: Table, place: str) -> tuple[Measure, ...]:
+    def read(value: Any) -> tuple[Measure, ...] | None:
+        if not isinstance(value, dict) or not value:
+            return None
+        found = []
+        for scenario, loads in value.items():
+            for spelled in texts(loads) or ("",):
+                try:
+                    found.append(Measure(scenario=scenario, load=Load.parse(spelled)))
+                except ValueError:
+                    raise UsageError(
+                        f"{place}: the key 'measures.{scenario}' holds {loads!r}; "
+                        'expected a list of loads such as ["closed(64)", "hold(2000)"].'
+                    ) from None
+        return tuple(found)
+
+    return table.take("measures", "a table of scenarios, each with a list of loads", read)
+
+
+def narrow(plan: Plan, stacks: Sequence[str], scenarios: Sequence[str]) -> Plan:
+    """Put the stacks and scenarios that were asked for in the place of the plan's own."""
+    if scenarios:
+        kept = [measure for measure in plan.measures if measure.scenario in scenarios]
+        planned = {measure.scenario for measure in kept}
+        added = [Measure(scenario=name, load=DEFAULT_LOAD) for name in scenarios if name not in planned]
+        plan = replace(plan, measures=(*kept, *added))
+    return replace(plan, stacks=tuple(dict.fromkeys(stacks))) if stacks else plan
+
+
+def trials(plan: Plan) -> list[Trial]:
+    """Lay the trials down: block by block, within a block scenario by scenario, both in the seed's random order.
+
+    The arms of one scenario follow each other directly, so that a slow drift of the machine touches them alike.
+    """
+    chance = random.Random(plan.seed)  # noqa: S311 - an order, not a secret
+    laid: list[Trial] = []
+    for block in range(plan.blocks):
+        for measure in chance.sample(plan.measures, len(plan.measures)):
+            for stack in chance.sample(plan.stacks, len(plan.stacks)):
+                laid.append(
+                    Trial(
+                        number=len(laid),
+                        block=block,
+                        stack=stack,
+                        scenario=measure.scenario,
+                        load=measure.load,
+                        seed=chance.getrandbits(32),
+                    )
+                )
+    return laid
+
+
+def check(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scenario]) -> None:
+    """Refuse a plan that names what is not there."""
+    for name in plan.stacks:
+        find("stack", name, stacks)
+    for measure in plan.measures:
+        find("scenario", measure.scenario, scenarios)
+
+
+def impossible(stack: Stack, scenario: Scenario) -> str | None:
+    """Say why a stack cannot run a scenario at all, or None where it can."""
+    lacking = ((route, stack.lack(route)) for route in scenario.routes)
+    return next((f"offers no {route}: {reason}" for route, reason in lacking if reason), None)

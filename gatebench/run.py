@@ -1,0 +1,284 @@
+"""Plan to runs: the conductor. Each trial: start a generator and a fresh server, contract, load, contract, judge.
+
+Knows the order of things and nothing of how they are done: backend, driver and contract are given. Must not print,
+and must not lose a run: each is handed out as it ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from gatebench import validity
+from gatebench.backends.programs import Serving
+from gatebench.backends.resources import Reading
+from gatebench.backends.services import Services
+from gatebench.contract import Outcome
+from gatebench.errors import MachineError
+from gatebench.generator import Driver, Figures, Generator, Job
+from gatebench.model import Load, Placement, Plan, Run, Scenario, Service, Stack, Trial
+from gatebench.plan import impossible
+
+DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
+CALIBRATION = "plain"  # the scenario on which the generator meets the do-nothing server
+
+
+class Watch(Protocol):
+    """Watches from entering to leaving; then tells what was used between two moments."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        ...
+
+    def read(self, start: float, end: float) -> Reading:
+        """Tell what was used between two readings of perf_counter."""
+        ...
+
+
+class Backend(Protocol):
+    """Starts stacks and services."""
+
+    name: str
+
+    def prepare(self, stack: Stack) -> Mapping[str, str]:
+        """Make the stack ready to start; give the versions in it."""
+        ...
+
+    def services(self, wanted: Sequence[Service], placement: Placement) -> AbstractContextManager[Services]:
+        """Start services."""
+        ...
+
+    def serve(self, stack: Stack, placement: Placement, services: Services) -> AbstractContextManager[Serving]:
+        """Start a stack."""
+        ...
+
+    def serve_nothing(self, placement: Placement, *, close: bool) -> AbstractContextManager[Serving]:
+        """Start the do-nothing server where a stack would be."""
+        ...
+
+    def watch(self, placement: Placement, serving: Serving, services: Services, generator: int) -> Watch:
+        """Watch what all parties use."""
+        ...
+
+
+class Contract(Protocol):
+    """The independent client."""
+
+    def __call__(
+        self,
+        *,
+        host: str,
+        port: int,
+        routes: Sequence[str],
+        keep_alive_s: float,
+        database_url: str | None,
+        upstream_url: str | None,
+        seed: int,
+        since: str | None = None,
+    ) -> Outcome:
+        """Speak the contract of these routes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conductor:
+    """All that a session needs to make runs out of trials."""
+
+    session: str
+    plan: Plan
+    stacks: Mapping[str, Stack]
+    scenarios: Mapping[str, Scenario]
+    placement: Placement
+    backend: Backend
+    driver: Driver
+    contract: Contract
+    services: Services
+    ceilings: Mapping[str, float]
+
+    def runs(self, trials: Sequence[Trial], begun: Callable[[Trial], None]) -> Iterator[Run]:
+        """Give one run a trial, in order, as it ends; `begun` is told of each trial before it starts.
+
+        A stack that the machine could not start is not tried again: its further trials fail for the same reason.
+        """
+        broken: dict[str, str] = {}
+        for trial in trials:
+            begun(trial)
+            started = time.perf_counter()
+            run = self.measure(trial, broken.get(trial.stack))
+            if run.fault == "machine":
+                broken[trial.stack] = run.reason or ""
+            yield replace(run, elapsed_s=time.perf_counter() - started)
+
+    def measure(self, trial: Trial, broken: str | None = None) -> Run:
+        """Measure a cell once, on a freshly started server; `broken` is why the machine could not start it before."""
+        stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
+        run = Run(
+            session=self.session,
+            number=trial.number,
+            block=trial.block,
+            stack=stack.name,
+            interface=stack.app.interface,
+            profile=self.plan.profile,
+            scenario=scenario.name,
+            scenario_version=scenario.version,
+            load=str(trial.load),
+            backend=self.backend.name,
+            seed=trial.seed,
+            started_at=now(),
+            placement={
+                "server": self.placement.server,
+                "generator": self.placement.generator,
+                "services": self.placement.services,
+            },
+        )
+        lack = impossible(stack, scenario)
+        if lack:
+            return replace(run, fault="impossible", reason=lack)
+        if broken:
+            return replace(run, fault="machine", reason=broken)
+        with self.driver.start(self.placement) as generator:
+            try:
+                with self.backend.serve(stack, self.placement, self.services) as serving:
+                    return self._on(run, trial, serving, generator)
+            except MachineError as error:
+                return replace(run, fault="machine", reason=str(error))
+
+    def _on(self, run: Run, trial: Trial, serving: Serving, generator: Generator) -> Run:
+        stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
+        run = replace(run, ready_s=serving.ready_s)
+        before = spoken(self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed)
+        checked = time.perf_counter()
+        if not before.passed:
+            return replace(run, fault="contract", reason=str(before.reason), log=serving.log())
+        job = Job.of(self.plan, scenario, trial.load, trial.seed, f"http://{serving.host}:{serving.port}")
+        with self.backend.watch(self.placement, serving, self.services, generator.pid) as watch:
+            figures = generator.measure(job)
+        reading = watch.read(figures.start_s, figures.end_s)
+        since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
+        after = spoken(
+            self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
+        )
+        run = self._with_reading(_with_figures(run, figures), figures, reading, stack)
+        if not after.passed:
+            reason = f"the contract failed after the load: {after.reason}"
+            return replace(run, status="void", reason=reason, log=serving.log())
+        judged = validity.judge(
+            run,
+            error_limit=scenario.error_limit,
+            concurrency=stack.server.concurrency,
+            restarted=bool(reading.vanished),
+        )
+        return judged if judged.status == "ok" else replace(judged, log=serving.log())
+
+    def _with_reading(self, run: Run, figures: Figures, reading: Reading, stack: Stack) -> Run:
+        window = figures.end_s - figures.start_s
+
+        def share(party: str, cpus: tuple[int, ...]) -> float | None:
+            cpu_s = reading.usage[party].cpu_s
+            return None if cpu_s is None else cpu_s / window / len(cpus)
+
+        ceiling = self.ceilings.get("keep-alive" if stack.server.settings["keep_alive_s"] else "close")
+        http = run.load.startswith("closed") and "ws" not in self.scenarios[run.scenario].routes
+        return replace(
+            run,
+            server=reading.usage["server"],
+            generator=reading.usage["generator"],
+            services=reading.usage["services"],
+            server_cpu_share=share("server", self.placement.server),
+            server_busy_share=reading.busy_share["server"],
+            generator_cpu_share=share("generator", self.placement.generator),
+            generator_busy_share=reading.busy_share["generator"],
+            generator_delay_share=None if figures.delay_s is None else figures.delay_s / window,
+            generator_ceiling_share=figures.requests / window / ceiling if ceiling and http else None,
+            steal_share=reading.steal_share,
+        )
+
+
+def spoken(
+    contract: Contract,
+    stack: Stack,
+    serving: Serving,
+    services: Services,
+    *,
+    routes: Sequence[str],
+    seed: int,
+    since: str | None = None,
+) -> Outcome:
+    """Speak the contract of these routes to a stack that answers."""
+    return contract(
+        host=serving.host,
+        port=serving.port,
+        routes=routes,
+        keep_alive_s=float(stack.server.settings["keep_alive_s"]),
+        database_url=services.urls.get("postgres"),
+        upstream_url=services.urls.get("upstream"),
+        seed=seed,
+        since=since,
+    )
+
+
+def _with_figures(run: Run, figures: Figures) -> Run:
+    retried = (f"{figures.retries} requests were sent again on a fresh connection",) if figures.retries else ()
+    unsettled = () if figures.warmup_settled else ("the rate had not settled when the warm-up ended",)
+    return replace(
+        run,
+        warmup_s=figures.warmup_s,
+        window_s=figures.end_s - figures.start_s,
+        requests=figures.requests,
+        errors=figures.errors,
+        error_reasons=figures.error_reasons,
+        bodies_checked=figures.bodies_checked,
+        response=figures.response,
+        in_flight_mean=figures.in_flight_mean,
+        connections_offered=figures.offered,
+        connections_opened=figures.opened,
+        connections_kept=figures.kept,
+        warnings=(*run.warnings, *retried, *unsettled),
+    )
+
+
+def calibrate(
+    plan: Plan, scenario: Scenario, placement: Placement, backend: Backend, driver: Driver
+) -> dict[str, float]:
+    """Find the generator's ceiling: its rate on a server that does nothing, with and without keep-alive."""
+    ceilings = {}
+    for name, close in (("keep-alive", False), ("close", True)):
+        with driver.start(placement) as generator, backend.serve_nothing(placement, close=close) as serving:
+            load, host = Load(kind="closed", size=64), f"http://{serving.host}:{serving.port}"
+            figures = generator.measure(Job.of(plan, scenario, load, plan.seed, host))
+            ceilings[name] = round(figures.requests / (figures.end_s - figures.start_s), 1)
+    return ceilings
+
+
+def now() -> str:
+    """Give the time in UTC, to the second."""
+    return dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def commit(root: Path) -> str | None:
+    """Name the commit of the tree that is measured; None where it is no git checkout."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    found = git("rev-parse", "--short=12", "HEAD")
+    if not found:
+        return None
+    return f"{found}+changes" if git("status", "--porcelain") else found

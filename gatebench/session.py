@@ -1,0 +1,196 @@
+"""Opening a session: the tree's declarations, environments, services and calibration, up to a conductor that can run.
+
+Knows what must stand before a trial can. Must not know how a trial goes, nor print.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from gatebench import __version__, declare, machine, plan
+from gatebench.backends.process import ProcessBackend
+from gatebench.backends.programs import Serving, scratch_folder
+from gatebench.backends.services import Services
+from gatebench.contract import Outcome, check
+from gatebench.contract.routes import ROUTES
+from gatebench.errors import MachineError, UsageError
+from gatebench.fake import FakeBackend, FakeDriver
+from gatebench.fake import contract as fake_contract
+from gatebench.generator import Driver, Locust
+from gatebench.model import Plan, Scenario, Service, Session, Stack
+from gatebench.run import (
+    CALIBRATION,
+    DATE_STEP_S,
+    Backend,
+    Conductor,
+    Contract,
+    calibrate,
+    commit,
+    now,
+    spoken,
+)
+from gatebench.store import FORMAT_VERSION
+
+BACKENDS = ("process", "fake")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """All that is declared in a folder with apps/, compose/ and scenarios/."""
+
+    root: Path
+    stacks: Mapping[str, Stack]
+    scenarios: Mapping[str, Scenario]
+    services: Mapping[str, Service]
+
+    @classmethod
+    def load(cls, root: Path) -> Tree:
+        """Read every declaration."""
+        return cls(
+            root=root,
+            stacks=declare.stacks(root),
+            scenarios=declare.scenarios(root),
+            services=declare.services(root),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Who starts stacks, who loads them, who speaks their contract."""
+
+    backend: Backend
+    driver: Driver
+    contract: Contract
+
+
+@contextlib.contextmanager
+def parties(root: Path, backend: str) -> Iterator[Parties]:
+    """Choose the parties by the backend's name."""
+    if backend not in BACKENDS:
+        raise UsageError(f"There is no backend named '{backend}'. Known are: {', '.join(BACKENDS)}.")
+    with scratch_folder() as scratch:
+        if backend == "fake":
+            fake = FakeBackend()
+            yield Parties(backend=fake, driver=FakeDriver(backend=fake), contract=fake_contract)
+        else:
+            yield Parties(
+                backend=ProcessBackend(root=root, scratch=scratch), driver=Locust(scratch=scratch), contract=check
+            )
+
+
+@contextlib.contextmanager
+def opened(
+    tree: Tree, wanted: Plan, who: Parties, *, name: str | None = None, told: Callable[[str], None]
+) -> Iterator[tuple[Session, Conductor]]:
+    """Prepare environments and services, calibrate the generator, and give the header and the conductor.
+
+    `told` hears in a few words what is being done.
+    """
+    plan.check(wanted, tree.stacks, tree.scenarios)
+    facts = machine.facts()
+    for measure in wanted.measures:
+        machine.require_open_files(measure.load.size)
+    placement = machine.place(machine.usable_cpus(), wanted.server_cpus)
+    chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
+    described = {}
+    for stack in chosen.values():
+        told(f"environment of {stack.name}")
+        described[stack.name] = {
+            "settings": dict(stack.server.settings),
+            "versions": dict(who.backend.prepare(stack)),
+        }
+    scenarios = {measure.scenario: tree.scenarios[measure.scenario] for measure in wanted.measures}
+    needed = {service for scenario in scenarios.values() for service in scenario.services}
+    told("services")
+    with (
+        machine.pinned(placement.services),
+        who.backend.services(_services(tree, sorted(needed)), placement) as services,
+    ):
+        ceilings = {}
+        if CALIBRATION in tree.scenarios:
+            told("calibrating the generator on a server that does nothing")
+            ceilings = calibrate(wanted, tree.scenarios[CALIBRATION], placement, who.backend, who.driver)
+        header = Session(
+            format_version=FORMAT_VERSION,
+            name=name or f"{wanted.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}",
+            started_at=now(),
+            plan=wanted,
+            machine=facts,
+            placement=placement,
+            backend=who.backend.name,
+            commit=commit(tree.root),
+            tools={"gatebench": __version__, "python": facts.python, "locust": version("locust")},
+            stacks=described,
+            services=services.facts,
+            ceilings=ceilings,
+        )
+        yield (
+            header,
+            Conductor(
+                session=header.name,
+                plan=wanted,
+                stacks=chosen,
+                scenarios=scenarios,
+                placement=placement,
+                backend=who.backend,
+                driver=who.driver,
+                contract=who.contract,
+                services=services,
+                ceilings=ceilings,
+            ),
+        )
+
+
+def _services(tree: Tree, names: Sequence[str]) -> list[Service]:
+    return [declare.find("service", name, tree.services) for name in names]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """How a stack answered the whole contract."""
+
+    stack: str
+    ready_s: float | None
+    outcome: Outcome | None  # None where it could not be started
+    lacks: Mapping[str, str]  # route -> why it is not offered
+    problem: str | None = None  # why it could not be started
+
+
+def checks(tree: Tree, stacks: Sequence[Stack], who: Parties, told: Callable[[str], None]) -> Iterator[Checked]:
+    """Start each stack and speak the contract of all routes to it; hand each out as it ends."""
+    placement = machine.place(machine.usable_cpus())
+    machine.raise_open_files()
+    told("services")
+    with (
+        machine.pinned(placement.services),
+        who.backend.services(list(tree.services.values()), placement) as services,
+    ):
+        for number, stack in enumerate(stacks):
+            told(stack.name)
+            lacks = {route: reason for route in ROUTES if (reason := stack.lack(route))}
+            checked = Checked(stack=stack.name, ready_s=None, outcome=None, lacks=lacks)
+            try:
+                who.backend.prepare(stack)
+                with who.backend.serve(stack, placement, services) as serving:
+                    outcome = _whole_contract(stack, serving, services, who.contract, number)
+                    checked = replace(checked, ready_s=serving.ready_s, outcome=outcome)
+            except MachineError as error:
+                checked = replace(checked, problem=str(error))
+            yield checked
+
+
+def _whole_contract(stack: Stack, serving: Serving, services: Services, contract: Contract, seed: int) -> Outcome:
+    """Speak every route's contract, and one route's again when `Date` must have advanced."""
+    offered = [route for route in ROUTES if not stack.lack(route)]
+    first = spoken(contract, stack, serving, services, routes=offered, seed=seed)
+    if first.date is None:
+        return first
+    time.sleep(DATE_STEP_S)
+    again = spoken(contract, stack, serving, services, routes=offered[:1], seed=seed + 1, since=first.date)
+    return Outcome(findings=(*first.findings, *again.findings), date=again.date)

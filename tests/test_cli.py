@@ -1,0 +1,269 @@
+"""The command line as a user meets it: what it prints, what it leaves, what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from trees import APP, app, plan, scenario, server, small
+
+from gatebench import store
+
+FAKE = {"GATEBENCH_BACKEND": "fake"}
+
+
+def gatebench(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gatebench", *words]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> None:
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.count("\n") <= 3, done.stderr
+
+
+def test_every_verb_has_help_worth_reading(root: Path) -> None:
+    top = gatebench("--help", cwd=root)
+    assert top.returncode == 0
+    for verb in ("list", "check", "run", "report", "doctor"):
+        assert verb in top.stdout
+        said = gatebench(verb, "--help", cwd=root)
+        assert said.returncode == 0
+        assert len(said.stdout) > 300
+    assert "gate " not in top.stdout
+
+
+def test_list_names_stacks_scenarios_and_why_a_pair_cannot_run(root: Path) -> None:
+    listed = json.loads(gatebench("list", "--json", cwd=root).stdout)
+    stacks = {stack["name"]: stack for stack in listed["stacks"]}
+    assert stacks["flask+gunicorn-sync"]["settings"]["workers"] == 1
+    assert "no ws" in stacks["raw_wsgi+gunicorn-sync"]["cannot_run"]["websocket"]
+    assert {"plain", "websocket"} <= {scenario["name"] for scenario in listed["scenarios"]}
+    assert "flask+gunicorn-sync" in gatebench("list", cwd=root).stdout
+
+
+def test_doctor_speaks_json_and_english(root: Path) -> None:
+    said = json.loads(gatebench("doctor", "--json", cwd=root).stdout)
+    assert said["cpus"] >= 1
+    assert set(said["placement"]) == {"server", "generator", "services"}
+    assert "placement" in gatebench("doctor", cwd=root).stdout
+
+
+def test_a_run_and_its_report_from_the_fake_backend(root: Path, tmp_path: Path) -> None:
+    done = gatebench(
+        "run",
+        "--plan",
+        "quick",
+        "--out",
+        str(tmp_path),
+        "--session",
+        "s",
+        "--root",
+        str(root),
+        cwd=tmp_path,
+        env=FAKE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "30/30" in done.stdout
+    assert "min left" in done.stdout, "one line a trial where there is no terminal"
+    assert "of the time was spent in measuring windows" in done.stdout
+    session = store.read(tmp_path / "s.jsonl")
+    assert len(session.runs) == 30
+    assert session.ended_at is not None
+    made = gatebench("report", str(tmp_path / "s.jsonl"), "--out", str(tmp_path / "page"), cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert str(tmp_path / "page" / "index.html") in made.stdout
+    assert "Simple request" in made.stdout
+
+
+def test_a_run_takes_the_stacks_and_scenarios_it_is_given(root: Path, tmp_path: Path) -> None:
+    words = ["run", "--stack", "raw_asgi+uvicorn", "--scenario", "json", "--plan", "quick", "--session", "s"]
+    assert gatebench(*words, "--out", str(tmp_path), "--root", str(root), cwd=tmp_path, env=FAKE).returncode == 0
+    runs = store.read(tmp_path / "s.jsonl").runs
+    assert {(run.stack, run.scenario) for run in runs} == {("raw_asgi+uvicorn", "json")}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--stack", "flsk+gunicorn-sync"], "Did you mean flask+gunicorn-sync"),
+        (["run", "--scenario", "plian"], "Did you mean plain"),
+        (["run", "--plan", "flagshp"], "Did you mean flagship"),
+        (["run", "--backend", "cloud"], "Known are: process, fake"),
+        (["check", "--stack", "nothing"], "no stack named 'nothing'"),
+        (["report", "no-such-file.jsonl"], "no-such-file.jsonl"),
+        (["rnu"], "No such command"),
+        (["run", "--plna", "quick"], "No such option"),
+    ],
+)
+def test_a_wrong_word_exits_2_with_what_helps(root: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    extra = ["--root", str(root)] if words[0] in ("run", "check") else []
+    done = gatebench(*words, *extra, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_declarations_exits_2(tmp_path: Path) -> None:
+    done = gatebench("list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no folder 'apps'" in done.stderr
+    assert_one_sentence(done)
+
+
+def test_a_malformed_plan_exits_2_with_file_key_and_what_is_expected(tmp_path: Path) -> None:
+    small(tmp_path)
+    plan(tmp_path, "odd", 'title = "T"\nblock = 2\n')
+    done = gatebench("run", "--plan", "odd", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "scenarios/plans/odd.toml: the key 'stacks' is missing" in done.stderr
+    assert_one_sentence(done)
+
+
+def test_results_are_never_written_over(root: Path, tmp_path: Path) -> None:
+    words = ["run", "--plan", "quick", "--out", str(tmp_path), "--session", "s", "--root", str(root)]
+    words += ["--stack", "raw_asgi+uvicorn", "--scenario", "json"]
+    assert gatebench(*words, cwd=tmp_path, env=FAKE).returncode == 0
+    again = gatebench(*words, cwd=tmp_path, env=FAKE)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def test_no_valid_trial_exits_3(root: Path, tmp_path: Path) -> None:
+    words = ["run", "--stack", "raw_wsgi+gunicorn-sync", "--scenario", "websocket", "--plan", "quick"]
+    done = gatebench(*words, "--out", str(tmp_path), "--session", "s", "--root", str(root), cwd=tmp_path, env=FAKE)
+    assert done.returncode == 3
+    assert "offers no ws" in done.stderr
+    made = gatebench("report", str(tmp_path / "s.jsonl"), "--out", str(tmp_path / "page"), cwd=tmp_path)
+    assert made.returncode == 3
+    assert (tmp_path / "page" / "index.html").exists(), "the page is there, and says why"
+
+
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    yield
+    mine = psutil.Process()
+    assert [child.cmdline() for child in mine.children(recursive=True)] == []
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_a_server_that_dies_at_once_exits_4_with_the_last_lines_of_its_log(tmp_path: Path) -> None:
+    small(tmp_path)
+    server(tmp_path, "stdlib", code="raise SystemExit('the database is on fire')")
+    done = gatebench("run", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "ended at once with exit code 1: the database is on fire" in done.stderr
+    assert_one_sentence(done)
+    (results,) = (tmp_path / "results").glob("*.jsonl")
+    assert store.read(results).runs[0].fault == "machine", "and the trial keeps its row"
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_an_app_that_breaks_its_contract_exits_1_and_is_never_timed(tmp_path: Path) -> None:
+    small(tmp_path)
+    app(tmp_path, "liar", code=APP.replace("Hello, World!", "Hello, world!"))
+    done = gatebench("run", "--stack", "liar+stdlib", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "plaintext" in done.stderr
+    (results,) = (tmp_path / "results").glob("*.jsonl")
+    run = store.read(results).runs[0]
+    assert run.fault == "contract"
+    assert run.requests is None
+    checked = gatebench("check", "--json", cwd=tmp_path)
+    assert checked.returncode == 1
+    assert {one["stack"]: one["passed"] for one in json.loads(checked.stdout)} == {
+        "hello+stdlib": True,
+        "liar+stdlib": False,
+    }
+
+
+@pytest.mark.server
+def test_a_tree_of_the_users_own_is_measured_for_real(tmp_path: Path) -> None:
+    small(tmp_path)
+    done = gatebench("run", "--session", "s", cwd=tmp_path)
+    assert done.returncode in (0, 3), done.stderr  # void is possible on a busy machine, a failure is not
+    (run,) = store.read(tmp_path / "results" / "s.jsonl").runs
+    assert run.status in ("ok", "void")
+    assert run.requests
+    assert run.errors == 0, run.error_reasons
+    assert run.response is not None
+    assert run.response.total == run.requests
+    assert run.server.cpu_s is not None
+    assert run.server.pss_peak_bytes is not None
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_within_3_s_keeps_its_trials_and_leaves_no_process(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    small(tmp_path)
+    plan(tmp_path, "long", "".join(open_ended()))
+    command = [sys.executable, "-m", "gatebench", "run", "--plan", "long", "--session", "s"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("1/50"):
+                break
+        family = psutil.Process(process.pid).children(recursive=True)
+        begun = time.monotonic()
+        process.send_signal(number)
+        said = process.communicate(timeout=20)[1]
+    assert time.monotonic() - begun < 3
+    assert process.returncode == 130
+    assert "Interrupted" in said
+    _, alive = psutil.wait_procs(family, timeout=0)
+    assert not alive
+    session = store.read(tmp_path / "results" / "s.jsonl")
+    assert len(session.runs) >= 1
+    assert session.interrupted
+
+
+def open_ended() -> Iterator[str]:
+    yield 'title = "Long"\nstacks = ["hello+stdlib"]\nblocks = 50\nseed = 1\nwindow_s = 1.0\n'
+    yield 'warmup_slice_s = 0.1\nwarmup_limit_s = 0.3\n[measures]\none = ["closed(4)"]\n'
+
+
+@pytest.mark.server
+def test_two_runs_side_by_side_do_not_collide(tmp_path: Path) -> None:
+    small(tmp_path)
+    assert gatebench("check", cwd=tmp_path).returncode == 0, "the environment is there"
+    command = [sys.executable, "-m", "gatebench", "run", "--session"]
+    both = [
+        subprocess.Popen([*command, name], cwd=tmp_path, stdout=-1, stderr=-1, text=True) for name in ("one", "two")
+    ]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (0, 3), said
+    for name in ("one", "two"):
+        (run,) = store.read(tmp_path / "results" / f"{name}.jsonl").runs
+        assert run.fault is None, run.reason
+
+
+def test_one_of_each_added_in_one_place_makes_new_trials(tmp_path: Path) -> None:
+    """The extension story: a framework one folder, a server one file, a scenario one file, a plan one file."""
+    small(tmp_path)
+    before = json.loads(gatebench("list", "--json", cwd=tmp_path).stdout)
+    assert [stack["name"] for stack in before["stacks"]] == ["hello+stdlib"]
+    app(tmp_path, "mine")
+    server(tmp_path, "quick")
+    scenario(tmp_path, "two")
+    listed = json.loads(gatebench("list", "--json", cwd=tmp_path).stdout)
+    names = [stack["name"] for stack in listed["stacks"]]
+    assert names == ["hello+quick", "hello+stdlib", "mine+quick", "mine+stdlib"]
+    words = ["run", "--stack", "mine+quick", "--scenario", "two", "--session", "s"]
+    assert gatebench(*words, cwd=tmp_path, env=FAKE).returncode == 0
+    (run,) = store.read(tmp_path / "results" / "s.jsonl").runs
+    assert (run.stack, run.scenario) == ("mine+quick", "two")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebench import declare, plan
+from gatebench.errors import UsageError
+from gatebench.model import Load, Measure, Plan
+
+PLAN = Plan(
+    name="p",
+    title="P",
+    stacks=("a+s", "b+s", "c+s"),
+    measures=(
+        Measure(scenario="plain", load=Load(kind="closed", size=64)),
+        Measure(scenario="ws", load=Load(kind="hold", size=10)),
+    ),
+    blocks=4,
+    seed=1,
+    window_s=1.0,
+    warmup_slice_s=0.1,
+    warmup_limit_s=1.0,
+)
+TEXT = """
+title = "T"
+stacks = ["a+s"]
+blocks = 2
+seed = 7
+window_s = 1.0
+warmup_slice_s = 0.1
+warmup_limit_s = 1
+[measures]
+plain = ["closed(64)", "hold(10)"]
+"""
+
+
+@given(st.integers(1, 2**31))
+def test_every_block_holds_every_arm_once_whatever_the_seed(seed: int) -> None:
+    laid = plan.trials(replace(PLAN, seed=seed))
+    assert [trial.number for trial in laid] == list(range(24))
+    for block in range(4):
+        arms = Counter((t.stack, t.scenario, str(t.load)) for t in laid if t.block == block)
+        assert len(arms) == 6
+        assert set(arms.values()) == {1}
+
+
+def test_the_arms_of_a_scenario_follow_each_other() -> None:
+    laid = plan.trials(PLAN)
+    changes = sum(a.scenario != b.scenario for a, b in pairwise(laid))
+    assert changes <= 2 * PLAN.blocks - 1
+
+
+def test_one_seed_gives_one_order_and_another_seed_another() -> None:
+    assert plan.trials(PLAN) == plan.trials(PLAN)
+    assert plan.trials(PLAN) != plan.trials(replace(PLAN, seed=2))
+
+
+def test_trials_have_seeds_of_their_own() -> None:
+    laid = plan.trials(PLAN)
+    assert len({trial.seed for trial in laid}) == len(laid)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    folder = tmp_path / "scenarios" / "plans"
+    folder.mkdir(parents=True)
+    (folder / "p.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_plan_is_read_from_its_file(tmp_path: Path) -> None:
+    read = plan.load(write(tmp_path, TEXT), "p")
+    assert read.name == "p"
+    assert [str(measure.load) for measure in read.measures] == ["closed(64)", "hold(10)"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"closed(64)", "hold(10)"', '"open(64)"', "'measures.plain' holds ['open(64)']; expected a list of loads"),
+        ('["closed(64)", "hold(10)"]', "3", "'measures.plain' holds 3"),
+        ('"closed(64)"', '"closed(0)"', "closed(0)"),
+        ("blocks = 2", "blocks = 0", "'blocks' holds 0; expected a whole number from 1"),
+        ("window_s = 1.0", "window_s = -1", "'window_s' holds -1; expected seconds"),
+        ("window_s = 1.0", "windows = 1", "'window_s' is missing"),
+        ("seed = 7", "seed = 7\nsead = 8", "'sead' is unknown. Did you mean seed"),
+        ("[measures]", "[measure]", "'measures' is missing"),
+    ],
+)
+def test_a_faulty_plan_names_key_and_what_is_expected(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        plan.load(write(tmp_path, TEXT.replace(old, new)), "p")
+    assert said in str(raised.value)
+    assert "scenarios/plans/p.toml" in str(raised.value)
+
+
+def test_narrowing_takes_the_stacks_and_scenarios_asked_for() -> None:
+    narrow = plan.narrow(PLAN, ["z+s", "z+s"], ["ws", "json"])
+    assert narrow.stacks == ("z+s",)
+    assert [f"{m.scenario} {m.load}" for m in narrow.measures] == ["ws hold(10)", "json closed(64)"]
+    assert plan.narrow(PLAN, [], []) == PLAN
+
+
+def test_every_plan_of_this_project_names_what_is_there(root: Path) -> None:
+    for name in plan.plans(root):
+        plan.check(plan.load(root, name), declare.stacks(root), declare.scenarios(root))
+
+
+def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
+    flagship = plan.load(root, "flagship")
+    assert flagship.stacks == ("flask+gunicorn-sync", "flask+gunicorn-gthread", "fastapi+uvicorn")
+    assert {m.scenario for m in flagship.measures} == {"plain", "json", "db", "external", "websocket"}
+    assert flagship.blocks == 6
+    assert plan.load(root, "quick").blocks >= 3

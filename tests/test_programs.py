@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gatebench.backends import programs
+from gatebench.backends.programs import Serving, answers, started
+from gatebench.errors import MachineError
+from gatebench.machine import usable_cpus
+
+SERVER = (
+    "import sys, http.server as h; "
+    "h.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+FAMILY = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); {SERVER}"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVER}"
+
+
+def serving(
+    code: str, folder: Path, ready: Callable[[int], bool] | None = None
+) -> contextlib.AbstractContextManager[Serving]:
+    return started(
+        "it",
+        lambda port: [sys.executable, "-c", code, str(port)],
+        ready=ready or (lambda port: answers(f"http://127.0.0.1:{port}/")),
+        cpus=usable_cpus()[:1],
+        variables=programs.surroundings(),
+        folder=folder,
+        logs=folder,
+    )
+
+
+def test_a_program_is_ready_when_it_answers_and_gone_afterwards(tmp_path: Path) -> None:
+    with serving(SERVER, tmp_path) as it:
+        assert answers(f"http://{it.host}:{it.port}/")
+        assert it.ready_s > 0
+        assert os.sched_getaffinity(it.pid) == {usable_cpus()[0]}
+    assert not psutil.pid_exists(it.pid)
+    assert not answers(f"http://{it.host}:{it.port}/")
+
+
+def test_its_descendants_are_gone_too_even_when_we_are_interrupted(tmp_path: Path) -> None:
+    family = []
+    with contextlib.suppress(KeyboardInterrupt), serving(FAMILY, tmp_path) as it:
+        family = psutil.Process(it.pid).children(recursive=True)
+        raise KeyboardInterrupt
+    assert family
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)
+
+
+def test_one_that_does_not_listen_to_reason_is_ended_all_the_same(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with serving(DEAF, tmp_path) as it:
+        begun = time.monotonic()
+    assert not psutil.pid_exists(it.pid)
+    assert time.monotonic() - begun < 3
+
+
+def test_one_that_dies_at_once_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    code = "import sys; print('first'); sys.exit('no such module: web')"
+    with pytest.raises(MachineError, match=r"it ended at once with exit code 1: first \| no such module: web"):
+        serving(code, tmp_path).__enter__()
+
+
+def test_one_that_never_answers_is_given_up_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "READY_LIMIT_S", 0.3)
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    with pytest.raises(MachineError, match="did not answer within"):
+        serving(code, tmp_path).__enter__()
+    pid = int(next(tmp_path.glob("it-*.log")).read_text())
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_port_that_is_taken_is_left_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = iter([taken.getsockname()[1], programs.free_port()])
+        monkeypatch.setattr(programs, "free_port", lambda: next(ports))
+        with serving(SERVER, tmp_path) as it:
+            assert it.port != taken.getsockname()[1]
+
+
+def test_ports_that_are_all_taken_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(programs, "free_port", lambda: taken.getsockname()[1])
+        with pytest.raises(MachineError, match="found its port taken 3 times"):
+            serving(SERVER, tmp_path).__enter__()
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that retries a taken port stays alive, while the stranger's answers look like its own."""
+    idle = "import time; time.sleep(60)"
+    with serving(SERVER, tmp_path) as stranger:
+        monkeypatch.setattr(programs, "free_port", lambda: stranger.port)
+        with pytest.raises(MachineError, match="port taken"):
+            serving(idle, tmp_path).__enter__()
+
+
+def test_a_free_port_is_free() -> None:
+    with socket.create_server(("127.0.0.1", programs.free_port())):
+        pass
+
+
+def test_the_scratch_folder_goes_with_its_block() -> None:
+    with programs.scratch_folder() as folder:
+        (folder / "x").write_text("x")
+    assert not folder.exists()
+
+
+def test_a_server_inherits_no_proxy_and_no_python_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    given = programs.surroundings()
+    assert "HTTP_PROXY" not in given
+    assert "PYTHONPATH" not in given
+
+
+def test_a_command_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MachineError, match="no-such-command"),
+        started(
+            "it",
+            lambda port: ["no-such-command", str(port)],
+            ready=lambda port: True,
+            cpus=usable_cpus(),
+            variables=programs.surroundings(),
+            folder=tmp_path,
+            logs=tmp_path,
+        ),
+    ):
+        pass
+
+
+def test_a_program_of_ours_ends_when_the_harness_is_killed(tmp_path: Path) -> None:
+    """The do-nothing server reads a pipe that closes with us, even by SIGKILL."""
+    with subprocess.Popen([sys.executable, "-m", "gatebench.nothing"], stdin=-1, stdout=-1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"port ")
+        process.stdin.close()
+        assert process.wait(10) == 0

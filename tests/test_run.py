@@ -1,0 +1,192 @@
+"""The conductor with a fake backend, driver and contract: orders, seeds, faults; the whole pipeline in a second."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gatebench import plan
+from gatebench.backends.programs import Serving
+from gatebench.backends.services import Services
+from gatebench.contract import Finding, Outcome
+from gatebench.errors import MachineError, UsageError
+from gatebench.fake import FakeBackend, FakeDriver, contract
+from gatebench.generator import Figures, Job
+from gatebench.model import Load, Measure, Placement, Plan, Run, Stack, Trial
+from gatebench.run import Contract, commit
+from gatebench.session import Parties, Tree, checks, opened
+
+PLAN = Plan(
+    name="p",
+    title="P",
+    stacks=("flask+gunicorn-sync", "raw_wsgi+gunicorn-sync", "fastapi+uvicorn"),
+    measures=(
+        Measure(scenario="plain", load=Load(kind="closed", size=64)),
+        Measure(scenario="websocket", load=Load(kind="hold", size=100)),
+    ),
+    blocks=3,
+    seed=5,
+    window_s=1.0,
+    warmup_slice_s=0.1,
+    warmup_limit_s=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def tree(root: Path) -> Tree:
+    return Tree.load(root)
+
+
+def runs(tree: Tree, wanted: Plan = PLAN, who: Parties | None = None, begun: list[Trial] | None = None) -> list[Run]:
+    fake = FakeBackend()
+    who = who or Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    with opened(tree, wanted, who, name="s", told=lambda _: None) as (_, conductor):
+        return list(conductor.runs(plan.trials(wanted), [].append if begun is None else begun.append))
+
+
+def without_time(run: Run) -> Run:
+    return replace(run, started_at="", elapsed_s=None, window_s=round(run.window_s or 0, 6) or None)
+
+
+def test_every_trial_gives_one_run_in_order(tree: Tree) -> None:
+    begun: list[Trial] = []
+    found = runs(tree, begun=begun)
+    laid = plan.trials(PLAN)
+    assert begun == laid
+    assert [(r.number, r.block, r.stack, r.scenario, r.load) for r in found] == [
+        (t.number, t.block, t.stack, t.scenario, str(t.load)) for t in laid
+    ]
+
+
+def test_the_same_seed_gives_the_same_runs(tree: Tree) -> None:
+    assert [without_time(run) for run in runs(tree)] == [without_time(run) for run in runs(tree)]
+
+
+def test_a_run_carries_what_is_needed_to_believe_it(tree: Tree) -> None:
+    run = next(run for run in runs(tree) if run.scenario == "plain")
+    assert run.status == "ok"
+    assert run.placement["server"]
+    assert run.seed
+    assert run.ready_s is not None
+    assert run.server_busy_share == 0.97
+    assert run.generator_ceiling_share is not None
+    assert run.limit == "the server's CPU"
+
+
+def test_a_pair_that_cannot_run_keeps_its_row_and_says_why(tree: Tree) -> None:
+    impossible = [run for run in runs(tree) if run.stack.startswith("raw_wsgi") and run.scenario == "websocket"]
+    assert len(impossible) == PLAN.blocks
+    assert {run.fault for run in impossible} == {"impossible"}
+    assert all("offers no ws: " in (run.reason or "") for run in impossible)
+    assert all(run.requests is None for run in impossible)
+
+
+@dataclass
+class Counting(FakeBackend):
+    """A backend on which one stack never starts."""
+
+    starts: int = 0
+
+    @contextlib.contextmanager
+    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+        if stack.name == "fastapi+uvicorn":
+            self.starts += 1
+            raise MachineError("fastapi+uvicorn ended at once with exit code 1: no module named web")
+        with super().serve(stack, placement, services) as serving:
+            yield serving
+
+
+def test_a_stack_that_does_not_start_is_tried_once_and_the_others_go_on(tree: Tree) -> None:
+    backend = Counting()
+    found = runs(tree, who=Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
+    broken = [run for run in found if run.stack == "fastapi+uvicorn"]
+    assert backend.starts == 1
+    assert {(run.status, run.fault) for run in broken} == {("failed", "machine")}
+    assert all("exit code 1: no module named web" in (run.reason or "") for run in broken)
+    assert any(run.status == "ok" for run in found)
+
+
+def failing(route: str, *, after: bool) -> Contract:
+    """Keep every contract but one: the first or the second time it is spoken to a server."""
+    spoken: dict[str, int] = {}
+
+    def check(**asked: object) -> Outcome:
+        turn = spoken["turn"] = spoken.get("turn", -1) + 1
+        wrong = route in asked["routes"] and turn % 2 == int(after)  # type: ignore[operator]
+        return Outcome(findings=(Finding(route, "bytes", not wrong, "Hello", "Bye"),), date=None)
+
+    return check
+
+
+def one_cell(stack: str) -> Plan:
+    return replace(PLAN, stacks=(stack,), measures=PLAN.measures[:1], blocks=1)
+
+
+def test_a_contract_that_fails_before_is_never_timed(tree: Tree) -> None:
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=False))
+    (run,) = runs(tree, one_cell("fastapi+uvicorn"), who)
+    assert (run.status, run.fault, run.requests) == ("failed", "contract", None)
+    assert "expected Hello" in (run.reason or "")
+
+
+def test_a_contract_that_fails_after_voids_and_keeps_the_figures(tree: Tree) -> None:
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=True))
+    (run,) = runs(tree, one_cell("fastapi+uvicorn"), who)
+    assert run.status == "void"
+    assert (run.reason or "").startswith("the contract failed after the load")
+    assert run.requests
+
+
+class Refusing(FakeDriver):
+    """A driver whose generator cannot take the job."""
+
+    def measure(self, job: Job) -> Figures:
+        if self.backend.serving:
+            raise UsageError(f"{job.scenario.name} holds no user class")
+        return super().measure(job)
+
+
+def test_a_scenario_that_cannot_be_run_ends_the_session_as_the_users_mistake(tree: Tree) -> None:
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=Refusing(backend=fake), contract=contract)
+    with pytest.raises(UsageError, match=r"plain.py holds no user class"):
+        runs(tree, one_cell("fastapi+uvicorn"), who)
+
+
+def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:
+    class Versioned(FakeBackend):
+        def prepare(self, stack: Stack) -> Mapping[str, str]:
+            return {"flask": "3.1.3"}
+
+    fake = Versioned()
+    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    with opened(tree, PLAN, who, told=lambda _: None) as (header, _):
+        assert header.stacks["flask+gunicorn-sync"]["versions"] == {"flask": "3.1.3"}
+        assert header.stacks["flask+gunicorn-sync"]["settings"]["workers"] == 1
+        assert header.plan.seed == 5
+        assert header.ceilings.keys() == {"keep-alive", "close"}
+        assert header.name.startswith("p-20")
+
+
+def test_a_check_covers_every_route_a_stack_offers(tree: Tree) -> None:
+    fake = FakeBackend()
+    asked: list[object] = []
+
+    def listening(**given: object) -> Outcome:
+        asked.append(given["routes"])
+        return Outcome(findings=(), date=None)
+
+    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=listening)
+    (checked,) = checks(tree, [tree.stacks["raw_wsgi+gunicorn-sync"]], who, lambda _: None)
+    assert asked == [["plaintext", "json", "db", "update", "external", "sleep", "cpu"]]
+    assert "ws" in checked.lacks
+
+
+def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
