@@ -23,7 +23,7 @@ from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver
 from gatebench.fake import contract as fake_contract
 from gatebench.generator import Driver, Locust
-from gatebench.model import Plan, Scenario, Service, Session, Stack
+from gatebench.model import Plan, Scenario, Service, Session, Setting, Stack
 from gatebench.run import (
     CALIBRATION,
     DATE_STEP_S,
@@ -98,7 +98,7 @@ def opened(
         machine.require_open_files(measure.load.size)
     placement = machine.place(machine.usable_cpus(), wanted.server_cpus)
     chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
-    described = {}
+    described: dict[str, dict[str, dict[str, Setting]]] = {}
     for stack in chosen.values():
         told(f"environment of {stack.name}")
         described[stack.name] = {

@@ -45,7 +45,8 @@ def runs(tree: Tree, wanted: Plan = PLAN, who: Parties | None = None, begun: lis
     fake = FakeBackend()
     who = who or Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
     with opened(tree, wanted, who, name="s", told=lambda _: None) as (_, conductor):
-        return list(conductor.runs(plan.trials(wanted), [].append if begun is None else begun.append))
+        told = [] if begun is None else begun
+        return list(conductor.runs(plan.trials(wanted), told.append))
 
 
 def without_time(run: Run) -> Run:
