@@ -1,0 +1,1 @@
+"""Stacks with one fault each, to prove that the contract finds it."""
