@@ -266,7 +266,8 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
 def _summarise(runs: Sequence[Run]) -> None:
     counts = {status: sum(one.status == status for one in runs) for status in ("ok", "void", "failed")}
     windows, elapsed = (sum(getattr(one, field) or 0 for one in runs) for field in ("window_s", "elapsed_s"))
-    share = f"; {windows / elapsed:.0%} of the time was spent in measuring windows" if elapsed else ""
+    # Invented windows take no time.
+    share = f"; {windows / elapsed:.0%} of the time was spent in measuring windows" if windows < elapsed else ""
     out.print(
         f"{counts['ok']} trials are valid, {counts['void']} void, {counts['failed']} failed{share}.",
         soft_wrap=True,

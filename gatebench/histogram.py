@@ -5,11 +5,14 @@ Pure arithmetic. Must not know runs, files or clocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from gatebench.model import Histogram
 
 BITS = 7  # 128 buckets an octave: a bucket is at most 1/128 wide, its middle at most 1/256 off
+LONGEST_US = 2**40  # nearly thirteen days; what claims to be longer is no response time
+MOST = 2**53  # more than this is no count, and floats would no longer tell neighbours apart
 
 
 def bucket(us: int) -> int:
@@ -26,42 +29,50 @@ def middle_us(index: int) -> float:
 
 
 def of_seconds(values: Iterable[float]) -> Histogram:
-    """Count values given in seconds; negative ones are a ValueError."""
+    """Count values given in seconds; what is negative, no number or absurdly long is a ValueError."""
     counts: dict[int, int] = {}
-    total, sum_us = 0, 0.0
+    all_us = []
     for value in values:
-        if value < 0:
-            raise ValueError(f"a duration of {value} s is negative")
         us = value * 1e6
+        if not 0 <= us < LONGEST_US:
+            raise ValueError(f"{value} s is no duration of a request")
         index = bucket(round(us))
         counts[index] = counts.get(index, 0) + 1
-        total += 1
-        sum_us += us
-    return Histogram(counts=counts, total=total, sum_us=sum_us)
+        all_us.append(us)
+    return Histogram(counts=counts, total=len(all_us), sum_us=math.fsum(all_us))
 
 
 def merge(parts: Iterable[Histogram]) -> Histogram:
     """Add histograms; exact, and in any order the same."""
+    parts = tuple(parts)
     counts: dict[int, int] = {}
-    total, sum_us = 0, 0.0
     for part in parts:
         for index, count in part.counts.items():
             counts[index] = counts.get(index, 0) + count
-        total += part.total
-        sum_us += part.sum_us
-    return Histogram(counts=counts, total=total, sum_us=sum_us)
+    # fsum rounds once, at the end: adding floats one by one would depend on their order.
+    return Histogram(
+        counts=counts, total=sum(part.total for part in parts), sum_us=math.fsum(part.sum_us for part in parts)
+    )
+
+
+def samples_needed(q: float) -> int:
+    """Say how many samples the q-quantile needs to be more than a guess: 10/(1-q)."""
+    if not 0 < q < 1:
+        raise ValueError(f"{q} is no quantile between 0 and 1")
+    return round(10 / (1 - q))
 
 
 def percentile(histogram: Histogram, q: float) -> float | None:
-    """Give the q-quantile in seconds, or None below 10/(1-q) samples, where it would be a guess."""
-    if histogram.total < round(10 / (1 - q)):
+    """Give the q-quantile in seconds, or None where there are too few samples for it."""
+    if histogram.total < samples_needed(q):
         return None
-    rank, seen = q * histogram.total, 0
+    # The smallest value with a share of q at or below it; the slack undoes 0.07 * 100 > 7.
+    rank, seen = math.ceil(q * histogram.total * (1 - 1e-12)), 0
     for index in sorted(histogram.counts):
         seen += histogram.counts[index]
         if seen >= rank:
             return middle_us(index) / 1e6
-    return None
+    raise ValueError("a histogram's total is not the sum of its counts")
 
 
 def mean(histogram: Histogram) -> float | None:
@@ -76,7 +87,7 @@ def to_json(histogram: Histogram) -> dict[str, object]:
         "bits": BITS,
         "buckets": order,
         "counts": [histogram.counts[index] for index in order],
-        "sum_us": round(histogram.sum_us, 1),
+        "sum_us": histogram.sum_us,
     }
 
 
@@ -85,8 +96,11 @@ def from_json(data: Mapping[str, object]) -> Histogram:
     buckets, counts, sum_us = data.get("buckets"), data.get("counts"), data.get("sum_us")
     if data.get("bits") != BITS or not isinstance(buckets, list) or not isinstance(counts, list):
         raise ValueError(f"a histogram needs bits = {BITS}, buckets and counts")
-    if len(buckets) != len(counts) or not all(type(n) is int and n >= 0 for n in (*buckets, *counts)):
+    if len(buckets) != len(counts) or not all(type(n) is int and 0 <= n < MOST for n in (*buckets, *counts)):
         raise ValueError("a histogram's buckets and counts must be whole numbers, one count a bucket")
-    if not isinstance(sum_us, int | float) or isinstance(sum_us, bool) or not 0 <= sum_us < float("inf"):
+    # Ascending, so that none is named twice; bounded, since a bucket's width is a power of its number.
+    if buckets != sorted(set(buckets)) or (buckets and buckets[-1] > bucket(LONGEST_US)):
+        raise ValueError(f"a histogram's buckets must ascend and end at {bucket(LONGEST_US)}")
+    if not isinstance(sum_us, int | float) or isinstance(sum_us, bool) or not 0 <= sum_us < MOST * LONGEST_US:
         raise ValueError("a histogram's sum_us must be a number of microseconds")
     return Histogram(counts=dict(zip(buckets, counts, strict=True)), total=sum(counts), sum_us=float(sum_us))

@@ -58,13 +58,14 @@ def raise_open_files() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    # "No limit" is the kernel's own limit.
+    return hard if hard != resource.RLIM_INFINITY else int(Path("/proc/sys/fs/nr_open").read_text(encoding="ascii"))
 
 
 def require_open_files(connections: int, spare: int = 100) -> None:
     """Refuse a load whose connections do not fit under the limit on open files."""
     limit = raise_open_files()
-    if limit != resource.RLIM_INFINITY and limit < connections + spare:
+    if limit < connections + spare:
         raise MachineError(
             f"{connections} connections need {connections + spare} open files and the limit here is {limit}; "
             f"run `ulimit -n {connections + spare}` as a user who may raise it, or lower the load in the plan."

@@ -5,6 +5,7 @@ Knows runs and histograms. Must not know stacks, sessions or pages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from gatebench.histogram import percentile
@@ -45,7 +46,7 @@ TABLE: dict[str, tuple[Metric, Reader]] = {
         ),
         (
             Metric(name="connections", title="Connections kept", unit="", better="higher"),
-            lambda run: run.connections_kept,
+            lambda run: run.connections_kept if run.load.startswith("hold") else None,
         ),
     )
 }
@@ -56,22 +57,38 @@ def read(name: str, run: Run) -> float | None:
     return TABLE[name][1](run)
 
 
+TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a factor
+SCALES = {
+    "s": ((1.0, " s"), (1e-3, " ms"), (1e-6, " µs")),
+    "B": ((float(2**20), " MiB"),),  # one scale, so that memory figures compare at a glance
+    "1/s": ((1.0, "/s"),),
+    TIMES: ((1.0, TIMES),),
+}
+
+
 def show(value: float | None, unit: str) -> str:
     """Show a value with three significant figures and a unit fit for its size; a dash where it is missing."""
     if value is None:
-        return "–"
-    if unit == "s":
-        for factor, name in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
-            if value * factor >= 1 or name == "µs":
-                return f"{_three(value * factor)} {name}"
-    if unit == "B":
-        return f"{_three(value / 2**20)} MiB"
-    return f"{_three(value)} {unit}".strip()
+        return "—"
+    if not unit:  # a count is shown as it is
+        return f"{value:,.0f}" if float(value).is_integer() else three(value)
+    scales = SCALES.get(unit, ((1.0, f" {unit}"),))
+    for size, name in scales:
+        if abs(_rounded(value / size)) >= 1:
+            return three(value / size) + name
+    size, name = scales[-1]
+    return three(value / size) + name
 
 
-def _three(value: float) -> str:
-    if value == 0:
+def three(value: float) -> str:
+    """Write a number with three significant figures, thousands apart, never as a power of ten."""
+    rounded = _rounded(value)
+    if rounded == 0:
         return "0"
-    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
-    rounded = float(f"{value:.3g}")
+    digits = max(0, 2 - math.floor(math.log10(abs(rounded))))
     return f"{rounded:,.{digits}f}"
+
+
+def _rounded(value: float) -> float:
+    # Rounding comes before the choice of digits and of a scale: 9.999 is 10.0 and 0.9999 s is 1.00 s.
+    return float(f"{value:.3g}")

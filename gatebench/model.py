@@ -319,6 +319,8 @@ class Comparison:
     asgi_value: Estimate | None
     ratio: Estimate | None  # ASGI / WSGI
     blocks: int = 0  # in which both have a valid figure
+    wsgi_at_limit: bool = False  # kept all connections offered in some block: its figure is a lower bound
+    asgi_at_limit: bool = False  # the same
     reason: str | None = None  # why there is no ratio
     warnings: tuple[str, ...] = ()
 

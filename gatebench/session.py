@@ -127,6 +127,7 @@ def opened(
             commit=commit(tree.root),
             tools={"gatebench": __version__, "python": facts.python, "locust": version("locust")},
             stacks=described,
+            scenarios={scenario.name: scenario.title for scenario in scenarios.values()},
             services=services.facts,
             ceilings=ceilings,
         )

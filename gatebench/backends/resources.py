@@ -142,6 +142,8 @@ class Watch:
         )
 
     def _usage(self, party: str, start: float, end: float) -> Usage:
+        if not self._parties[party]:
+            return Usage()
         inside = [h.usage[party] for h in self._heavy if start <= h.at <= end]
         # A window shorter than the interval may hold no sample: the nearest one stands for it.
         inside = inside or [min(self._heavy, key=lambda h: abs(h.at - (start + end) / 2)).usage[party]]

@@ -1,0 +1,253 @@
+"""A session and its verdicts to the text of the page: what it says, in which order, and safely escaped.
+
+Knows all values that the templates show. Must not write files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from gatebench.metrics import show
+from gatebench.model import Comparison, Run, Session, Setting
+from gatebench.report.published import DECIDED, Measured, PublishedTable, Row
+from gatebench.report.sections import Section
+from gatebench.stats import ENOUGH, LEVEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Names down, stacks across, a value or nothing in each place."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Trials of one cell that are void or failed for one reason."""
+
+    cell: str
+    status: str
+    blocks: str
+    reason: str
+    log: str
+
+
+def content(
+    session: Session,
+    published: Sequence[PublishedTable],
+    sections: Sequence[Section],
+    compared: Sequence[Comparison],
+) -> dict[str, Any]:
+    """Give everything the templates show, by name."""
+    valid = sum(run.status == "ok" for run in session.runs)
+    tiles = [(row, each) for table in published if table.figures for row in table.rows if (each := _first(row))]
+    rows = [(row, each) for table in published for row in table.rows for each in row.measured]
+    ratios = sum(each.ratio is not None for each in compared)
+    decided = sum(each.word in DECIDED for _, each in rows)
+    return {
+        "session": session,
+        "valid": valid,
+        "banners": _banners(session, valid),
+        "summary": _summary(session, valid, tiles),
+        "tiles": tiles,
+        "published": published,
+        "unmeasured": sum(not table.figures for table in published),
+        "sections": sections,
+        "ratios": ratios,
+        "decided": decided,
+        "misses": _by_chance(ratios),
+        "wrong": _by_chance(decided),
+        "few": session.plan.blocks < ENOUGH,
+        "share": measuring_share(session),
+        "facts": _facts(session),
+        "matrices": _matrices(session),
+        "rejected": _rejected(session.runs),
+        "stacks": session.plan.stacks,
+    }
+
+
+def html(values: dict[str, Any]) -> str:
+    """Give the page."""
+    style = Markup(resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 -- ours
+    return _environment(_escape_html).get_template("report.html.j2").render(values, style=style)
+
+
+def markdown(values: dict[str, Any]) -> str:
+    """Give the same in Markdown, without figures."""
+    return _environment(_escape_markdown).get_template("report.md.j2").render(values)
+
+
+def measuring_share(session: Session) -> float | None:
+    """Say which share of the session's wall time was spent in measuring windows."""
+    windows = sum(run.window_s or 0.0 for run in session.runs)
+    wall = _wall_s(session)
+    # An invented session's windows are longer than the time it took.
+    return windows / wall if 0 < windows <= wall else None
+
+
+def _wall_s(session: Session) -> float:
+    if session.ended_at is None:
+        return sum(run.elapsed_s or 0.0 for run in session.runs)
+    ended, started = (datetime.fromisoformat(text) for text in (session.ended_at, session.started_at))
+    return (ended - started).total_seconds()
+
+
+def _environment(escaped: Callable[[Any], Markup]) -> Environment:
+    # Each value passes through `escaped`, so that a template cannot forget to.
+    return Environment(
+        loader=PackageLoader("gatebench.report"),
+        autoescape=True,
+        finalize=escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _escape_html(value: Any) -> Markup:
+    if isinstance(value, Markup):
+        return value
+    # "//" is spelled so that no text from a file looks like an address to whoever checks the page for some.
+    return Markup(str(escape(str(value))).replace("//", "/&#47;"))  # noqa: S704 -- escaped
+
+
+def _escape_markdown(value: Any) -> Markup:
+    text = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", " ".join(str(value).split()))
+    return Markup(text.replace("//", r"/\/"))  # noqa: S704 -- escaped
+
+
+def _first(row: Row) -> Measured | None:
+    return next((each for each in row.measured if each.has_figure), None)
+
+
+def _banners(session: Session, valid: int) -> list[tuple[str, str]]:
+    found = []
+    if session.backend == "fake":
+        text = "The figures of this page are invented: the session tests the pipeline and measured nothing."
+        found.append(("alarm", text))
+    if not valid:
+        text = "No trial of this session is valid, so the page holds no figure; the last section says why."
+        found.append(("alarm", text))
+    if valid and session.plan.blocks < ENOUGH:
+        text = (
+            f"{session.plan.blocks} blocks only: intervals are wide, rest on an assumption that {ENOUGH} blocks "
+            "would not need, and are marked few."
+        )
+        found.append(("note", text))
+    if session.interrupted:
+        found.append(("note", f"The session was interrupted after {len(session.runs)} trials; the page shows these."))
+    if shared := session.placement.shared:
+        found.append(("note", f"CPUs were not apart: {shared}."))
+    return found + [("note", notice) for notice in session.notices]
+
+
+def _summary(session: Session, valid: int, tiles: Sequence[tuple[Row, Measured]]) -> str:
+    said = [f"{valid} of {len(session.runs)} trials in {session.plan.blocks} blocks are valid."]
+    if tiles:
+        pair = tiles[0][1]
+        said.append(f"How many times better {pair.asgi_stack} did than {pair.wsgi_stack}:")
+        same = [
+            (row, each)
+            for row, each in tiles
+            if (each.wsgi_stack, each.asgi_stack) == (pair.wsgi_stack, pair.asgi_stack)
+        ]
+        parts = [
+            f"{row.claim.label} {each.factor.value} ({each.factor.interval}; published {row.factor}: {each.word})"
+            for row, each in same
+        ]
+        said.append(", ".join(parts) + ".")
+    return " ".join(said)
+
+
+def _by_chance(count: int) -> str:
+    expected = (1 - LEVEL) * count
+    return "less than one" if expected < 1 else f"about {expected:.0f}"
+
+
+def _facts(session: Session) -> list[tuple[str, str]]:
+    machine, placement = session.machine, session.placement
+    share = measuring_share(session)
+    return [
+        ("Session", session.name),
+        ("Plan", f"{session.plan.name}: {session.plan.title}"),
+        ("Started", session.started_at),
+        ("Lasted", _duration(_wall_s(session))),
+        ("In measuring windows", "—" if share is None else f"{share:.0%} of the time"),
+        ("Blocks and seed", f"{session.plan.blocks} blocks, seed {session.plan.seed}"),
+        ("Window", f"{session.plan.window_s:g} s after at most {session.plan.warmup_limit_s:g} s of warm-up"),
+        ("Profile", session.plan.profile),
+        ("Backend", session.backend),
+        ("Commit", session.commit or "not known"),
+        ("Processor", f"{machine.cpu}, {machine.cpus} usable CPUs"),
+        ("Memory", f"{machine.memory_bytes / 2**30:.1f} GiB"),
+        ("System", f"{machine.system}, kernel {machine.kernel}"),
+        ("Python", machine.python),
+        ("Machine", machine.identity),
+        ("Server's CPUs", _cpus(placement.server)),
+        ("Generator's CPUs", _cpus(placement.generator)),
+        ("Services' CPUs", _cpus(placement.services)),
+        *((f"Version of {tool}", version) for tool, version in sorted(session.tools.items())),
+        *((f"Generator's ceiling, {name}", show(rate, "1/s")) for name, rate in sorted(session.ceilings.items())),
+    ]
+
+
+def _cpus(cpus: Sequence[int]) -> str:
+    return ", ".join(str(cpu) for cpu in cpus) or "none"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _matrices(session: Session) -> list[Matrix]:
+    made = []
+    planned = [stack for stack in session.plan.stacks if stack in session.stacks]
+    stacks = dict.fromkeys([*planned, *session.stacks])
+    for part, title in (("settings", "Settings of each stack"), ("versions", "Versions installed for each stack")):
+        columns = {stack: session.stacks[stack].get(part, {}) for stack in stacks}
+        names = sorted({name for column in columns.values() for name in column})
+        rows = tuple((name, tuple(_setting(column.get(name)) for column in columns.values())) for name in names)
+        made.append(Matrix(title=title, heads=tuple(columns), rows=rows))
+    services = tuple(
+        (f"{service}: {name}", (_setting(value),))
+        for service, facts in session.services.items()
+        for name, value in facts.items()
+    )
+    made.append(Matrix(title="Services", heads=("value",), rows=services))
+    return [matrix for matrix in made if matrix.rows]
+
+
+def _setting(value: Setting | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "—" if value is None else str(value)
+
+
+def _rejected(runs: Sequence[Run]) -> list[Rejected]:
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        if run.status != "ok":
+            key = f"{run.stack}, {run.scenario}, {run.load}", run.status, run.reason or "no reason was given"
+            groups.setdefault(key, []).append(run)
+    return [
+        Rejected(
+            cell=cell,
+            status=status,
+            blocks=", ".join(str(run.block) for run in sorted(group, key=lambda run: run.block)),
+            reason=reason,
+            log=next((run.log for run in group if run.log), ""),
+        )
+        for (cell, status, reason), group in sorted(groups.items())
+    ]

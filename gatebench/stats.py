@@ -1,0 +1,148 @@
+"""Figures with their uncertainty: medians and ratios over blocks, each with a 95 % interval.
+
+Pure arithmetic on plain numbers. Must not know runs, metrics or files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from gatebench.model import Estimate
+
+LEVEL = 0.95  # of every interval here
+ENOUGH = 6  # the fewest blocks of which an interval without assumptions at this level can be had
+MOST_BLOCKS = 1000  # nobody measures more; beyond it an answer is no help
+
+
+def median_interval(values: Sequence[float]) -> Estimate:
+    """Give the typical value over blocks with its interval; ValueError where there are no values.
+
+    From six blocks on: the median and a distribution-free interval between order statistics. Below: the
+    geometric mean and a t interval on the logarithms; where a value is zero there are no logarithms, and
+    one value shows no spread, so the interval is missing and the method says why.
+    """
+    if not values or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"a median needs finite values, not {list(values)}")
+    if len(values) >= ENOUGH:
+        return _order_statistics(sorted(values))
+    if len(values) == 1:
+        return _few(values[0], None, None, 1, "the one block's value; no interval")
+    if min(values) <= 0:
+        middle = float(np.median(values))
+        return _few(middle, None, None, len(values), "median; no interval, since a value is not above zero")
+    return _t_on_logs(values, "geometric mean and t interval of the logarithms")
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate | None:
+    """Give the ratio second / first, taken block by block, with its interval.
+
+    From six pairs on: the Hodges-Lehmann estimate and the exact Wilcoxon signed-rank interval of the
+    log-ratios. Below: their mean and t interval. None where there are fewer than two pairs (a bare number
+    would be no result) or where a value is not above zero (there is no such ratio).
+    """
+    if len(pairs) < 2 or not all(0 < value < math.inf for pair in pairs for value in pair):
+        return None
+    ratios = [second / first for first, second in pairs]
+    if not all(0 < value < math.inf for value in ratios):
+        return None
+    if len(pairs) < ENOUGH:
+        return _t_on_logs(ratios, "mean log-ratio and t interval")
+    return _hodges_lehmann(ratios)
+
+
+def inverse(estimate: Estimate) -> Estimate:
+    """Give a ratio the other way round: first / second."""
+    low, high = (1 / end if end else None for end in (estimate.high, estimate.low))
+    return replace(estimate, value=1 / estimate.value, low=low, high=high)
+
+
+def blocks_to_decide(estimate: Estimate, distance: float) -> int | None:
+    """Guess how many blocks shrink an interval's half-width on the log scale below `distance`.
+
+    Takes the spread between blocks to stay as it is; None where there is no interval or no end to it.
+    """
+    if not estimate.low or not estimate.high or estimate.blocks < 2 or distance <= 0:
+        return None
+    half = max(math.log(estimate.high / estimate.value), math.log(estimate.value / estimate.low))
+    spread = half * math.sqrt(estimate.blocks) / _t_quantile(estimate.blocks)
+    for blocks in range(max(ENOUGH, estimate.blocks + 1), MOST_BLOCKS + 1):
+        if _t_quantile(blocks) * spread / math.sqrt(blocks) < distance:
+            return blocks
+    return None
+
+
+def _order_statistics(ordered: Sequence[float]) -> Estimate:
+    count = len(ordered)
+    rank = _sign_rank(count)
+    method = "range" if rank == 1 else f"interval between the {rank} lowest and {rank} highest"
+    return Estimate(
+        value=float(np.median(ordered)),
+        low=ordered[rank - 1],
+        high=ordered[count - rank],
+        blocks=count,
+        method=f"median and {method} of {count} blocks",
+    )
+
+
+@cache
+def _sign_rank(count: int) -> int:
+    """Give the largest rank k with P(fewer than k of the blocks lie below the median) at most 2.5 %."""
+    return int(scipy_stats.binom.ppf((1 - LEVEL) / 2, count, 0.5))
+
+
+def _hodges_lehmann(ratios: Sequence[float]) -> Estimate:
+    count, method = len(ratios), "Hodges-Lehmann and exact Wilcoxon interval of the log-ratios"
+    if min(ratios) == max(ratios):  # spared the detour over logarithms, which would not come back exactly
+        return Estimate(value=ratios[0], low=ratios[0], high=ratios[0], blocks=count, method=method)
+    logs = np.log(ratios)
+    first, second = np.triu_indices(count)
+    averages = np.sort((logs[first] + logs[second]) / 2)
+    rank = _signed_rank(count)
+    return Estimate(
+        value=math.exp(np.median(averages)),
+        low=math.exp(averages[rank - 1]),
+        high=math.exp(averages[-rank]),
+        blocks=count,
+        method=method,
+    )
+
+
+@cache
+def _signed_rank(count: int) -> int:
+    """Give the largest rank k with P(T < k) at most 2.5 %, T being Wilcoxon's sum of positive ranks."""
+    # Each rank is positive or not with equal odds, so T's distribution grows rank by rank.
+    odds = np.ones(1)
+    for rank in range(1, count + 1):
+        odds = (np.pad(odds, (0, rank)) + np.pad(odds, (rank, 0))) / 2
+    return int(np.searchsorted(np.cumsum(odds), (1 - LEVEL) / 2, side="right"))
+
+
+def _t_on_logs(values: Sequence[float], method: str) -> Estimate:
+    count = len(values)
+    if min(values) == max(values):
+        return _few(values[0], values[0], values[0], count, method)
+    logs = np.log(values)
+    middle = float(np.mean(logs))
+    half = _t_quantile(count) * float(np.std(logs, ddof=1)) / math.sqrt(count)
+    low, high = (_exp(end) for end in (middle - half, middle + half))
+    return _few(math.exp(middle), low, high, count, method)
+
+
+def _few(value: float, low: float | None, high: float | None, blocks: int, method: str) -> Estimate:
+    return Estimate(value=value, low=low, high=high, blocks=blocks, method=method, few=True)
+
+
+def _exp(value: float) -> float | None:
+    """Undo a logarithm; None where the end of a very wide interval is beyond what a float holds."""
+    return math.exp(value) if abs(value) < 700 else None
+
+
+@cache
+def _t_quantile(count: int) -> float:
+    return float(scipy_stats.t.ppf((1 + LEVEL) / 2, count - 1))

@@ -1,0 +1,329 @@
+import csv
+import io
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import pytest
+import sessions
+from pages import Page
+from sessions import FASTAPI, GTHREAD, SYNC, Spoil, make_void
+
+from gatebench import report, store
+from gatebench.errors import UsageError
+from gatebench.model import Load, Measure, Run, Session
+from gatebench.report import Built
+
+EVIL = (
+    "<script>alert(1)</script>",
+    r"$\frac{",
+    '"onmouseover="x',
+    "=HYPERLINK(1)",
+    "| a | b `c`\n# d",
+    "https://example.org//x",
+    "--><blink>",
+    "</style><blink>",
+    "框架\u202e\x07+\x1b[31m",
+    "{{ 7 * 7 }}",
+    "name" * 60,
+)
+
+
+def built(folder: Path, session: Session) -> tuple[Built, str]:
+    made = report.build(sessions.write(folder / "results", session), folder / "out")
+    return made, made.page.read_text(encoding="utf-8")
+
+
+def small(spoil: Spoil = lambda run: run, *, blocks: int = 3, backend: str = "process") -> Session:
+    measures = ("plain closed(64)", "websocket hold(2000)")
+    return sessions.session(stacks=(SYNC, FASTAPI), measures=measures, blocks=blocks, spoil=spoil, backend=backend)
+
+
+@pytest.fixture(scope="module")
+def flagship(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str]:
+    def some_void(run: Run) -> Run:
+        return make_void(run) if (run.stack, run.scenario, run.block) == (FASTAPI, "json", 2) else run
+
+    return built(tmp_path_factory.mktemp("flagship"), sessions.session(spoil=some_void))
+
+
+def test_the_page_stands_alone_and_is_small(flagship: tuple[Built, str]) -> None:
+    made, text = flagship
+    page = Page(text)
+    assert made.page.stat().st_size < 1_000_000
+    for address in ("http://", "https://", "xmlns", "src=", "@import", "//"):
+        assert address not in text
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "link", "object", "img"})
+    policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    for link in page.attributes("href"):
+        assert link.startswith("#") or (made.page.parent / link).is_file()
+
+
+def test_every_name_on_the_page_is_unique_and_every_reference_finds_it(flagship: tuple[Built, str]) -> None:
+    page = Page(flagship[1])
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    targets = {link[1:] for link in page.attributes("href") if link.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]*)\)", flagship[1]))
+    assert targets <= set(ids)
+    assert len(re.findall("<svg", flagship[1])) == 17  # three a closed load of five, two of the held one
+
+
+def test_the_same_file_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
+    made, _ = built(tmp_path / "a", small())
+    moved = tmp_path / "elsewhere" / "renamed.jsonl"
+    moved.parent.mkdir()
+    shutil.copy(next((tmp_path / "a" / "results").iterdir()), moved)
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path"}):  # somebody's own settings
+        report.build(moved, tmp_path / "b")
+    names = sorted(path.relative_to(made.page.parent) for path in made.page.parent.rglob("*") if path.is_file())
+    assert [str(name) for name in names] == ["index.html", "report.md"] + [
+        f"tables/{name}.csv" for name in ("cells", "columns", "comparisons", "runs", "void")
+    ]
+    for name in names:
+        data = (tmp_path / "b" / name).read_bytes()
+        assert data == (made.page.parent / name).read_bytes()
+        assert str(tmp_path).encode() not in data
+
+
+def test_the_headline_comes_first_in_the_published_order(flagship: tuple[Built, str]) -> None:
+    made, text = flagship
+    labels = list(dict.fromkeys(row.label for row in made.headline))
+    assert labels[:4] == ["Simple request (no I/O)", "Database query", "External API call", "WebSocket connections"]
+    headings = [found.strip() for found in re.findall(r"<h2>(.*?)[<\n]", text)]
+    assert headings == [
+        "The published comparison, row by row",
+        "plain",
+        "json",
+        "db",
+        "external",
+        "websocket",
+        "Methods",
+        "Stacks and machine",
+        "Void and failed trials",
+    ]
+    simple = [row for row in made.headline if row.label == labels[0]]
+    assert [row.wsgi.splitlines()[0] for row in simple] == [SYNC, GTHREAD]
+    assert simple[0].claimed == "10,000 : 40,000, 4\N{MULTIPLICATION SIGN}"
+    assert made.figures == 8
+    assert {row.verdict for row in made.headline if not row.measured} == {"not yet measured", "not measurable"}
+    assert "MB 500 100" in Page(text).text
+    assert 0.3 < (made.measuring_share or 0) < 0.7
+
+
+def test_a_void_trial_is_listed_with_its_reason(flagship: tuple[Built, str]) -> None:
+    made, text = flagship
+    assert (made.valid, made.trials) == (107, 108)
+    listed = Page(text).text.split("Void and failed trials")[-1]
+    assert f"{FASTAPI}, json, closed(64) void 2 the generator may have been the limit" in listed
+
+
+def test_settings_versions_machine_and_placement_are_printed(flagship: tuple[Built, str]) -> None:
+    said = Page(flagship[1]).text
+    for text in (
+        "keep_alive_s 0 75 75",
+        "uvloop",
+        "psycopg",
+        "shared_buffers 128MB",
+        "An Example CPU",
+        "0123456789ab",
+        "Server's CPUs 3",
+        "Services' CPUs 0, 1",
+        "18,000/s",
+        "seed 1",
+        "expected to be wrong by chance",
+    ):
+        assert text in said
+
+
+def test_tables_and_figures_can_be_read_out(flagship: tuple[Built, str]) -> None:
+    page = Page(flagship[1])
+    tables = [tag for tag, _ in page.tags if tag in ("table", "caption")]
+    assert tables == ["table", "caption"] * (len(tables) // 2)
+    assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for tag, attrs in page.tags if tag == "svg")
+
+
+def evil_session() -> Session:
+    """A session whose every text is somebody's attempt to break the page."""
+    spell = dict(zip((SYNC, GTHREAD, FASTAPI), EVIL[:3], strict=True))
+    made = sessions.session(measures=("plain closed(64)",), blocks=2)
+
+    def ruin(run: Run) -> Run:
+        run = replace(run, stack=spell[run.stack], scenario=EVIL[4], warnings=EVIL)
+        return (
+            replace(run, status="void", reason=EVIL[run.number % len(EVIL)], log="\n".join(EVIL))
+            if run.block
+            else run
+        )
+
+    plan = replace(
+        made.plan,
+        title=EVIL[0],
+        stacks=tuple(spell.values()),
+        measures=(Measure(scenario=EVIL[4], load=Load(kind="closed", size=64)),),
+        profile=EVIL[6],
+    )
+    return replace(
+        made,
+        plan=plan,
+        machine=replace(made.machine, cpu=EVIL[5], system=EVIL[0]),
+        commit=EVIL[5],
+        tools={text: text for text in EVIL},
+        stacks={name: {"settings": {text: text for text in EVIL}, "versions": {}} for name in spell.values()},
+        services={EVIL[0]: {EVIL[2]: EVIL[5]}},
+        scenarios={EVIL[4]: EVIL[7]},
+        runs=tuple(ruin(run) for run in made.runs),
+    )
+
+
+def test_no_text_of_a_file_can_break_the_page(tmp_path: Path) -> None:
+    _, text = built(tmp_path, evil_session())
+    page = Page(text)
+    plain = Page(built(tmp_path / "plain", small())[1])
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags} | {"b", "pre"}
+    assert {name for _, attrs in page.tags for name in attrs} <= {name for _, attrs in plain.tags for name in attrs}
+    for address in ("http://", "https://", "//"):
+        assert address not in text
+    for shown in ("<script>alert(1)</script>", r"$\frac{", "https://example.org//x", "{{ 7 * 7 }}"):
+        assert shown in page.text
+
+
+def test_figures_are_well_formed_whatever_stacks_are_called(tmp_path: Path) -> None:
+    _, text = built(tmp_path, evil_session())
+    drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert len(drawn) == 2  # one valid pair is no ratio, so there is no figure of factors
+    written = " ".join(element.text or "" for svg in drawn for element in ET.fromstring(svg).iter("text"))
+    assert "<script>alert(1)</script>" in written
+    assert r"$\frac{" in written
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    made, _ = built(tmp_path, evil_session())
+    for path in sorted((made.page.parent / "tables").iterdir()):
+        for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8"))):
+            assert not [value for value in row if value.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert "'=HYPERLINK(1)" in (made.page.parent / "tables" / "void.csv").read_text(encoding="utf-8")
+
+
+def test_the_markdown_keeps_its_tables_whatever_it_is_told(tmp_path: Path) -> None:
+    for name, session in (("evil", evil_session()), ("plain", small())):
+        made, _ = built(tmp_path / name, session)
+        text = (made.page.parent / "report.md").read_text(encoding="utf-8")
+        columns = 0
+        for line in text.splitlines():
+            cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+            assert cells in (columns, 0) or columns == 0
+            columns = cells
+        assert "<script>" not in text
+        assert "://" not in text
+
+
+def test_few_blocks_are_noted_and_marked(tmp_path: Path) -> None:
+    made, text = built(tmp_path, small())
+    assert "3 blocks only: intervals are wide" in Page(text).text
+    assert text.count('class="few"') > made.figures
+    assert "few" in (made.page.parent / "report.md").read_text(encoding="utf-8")
+
+
+def test_six_blocks_need_no_such_note(tmp_path: Path) -> None:
+    assert "blocks only" not in Page(built(tmp_path, small(blocks=6))[1]).text
+
+
+def test_invented_figures_are_called_invented(tmp_path: Path) -> None:
+    for backend, expected in (("fake", True), ("process", False)):
+        _, text = built(tmp_path / backend, small(backend=backend))
+        assert ("figures of this page are invented" in Page(text).text) == expected
+
+
+def test_a_page_without_a_valid_trial_says_so_plainly_and_has_no_figure(tmp_path: Path) -> None:
+    made, text = built(tmp_path, small(lambda run: make_void(run, "starved")))
+    assert (made.figures, made.valid) == (0, 0)
+    assert "No trial of this session is valid" in Page(text).text
+    assert "<svg" not in text
+    assert {row.verdict for row in made.headline[:1]} == {"void"}
+
+
+def test_a_session_that_was_killed_before_its_first_trial_still_gives_a_page(tmp_path: Path) -> None:
+    made, text = built(tmp_path, replace(small(), runs=(), ended_at=None))
+    assert (made.figures, made.trials) == (0, 0)
+    assert "The file holds no trial." in Page(text).text
+
+
+def test_what_was_found_wrong_with_the_file_is_on_the_page(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, small())
+    file.write_bytes(file.read_bytes()[:-90])
+    made = report.build(file, tmp_path / "out")
+    said = Page(made.page.read_text(encoding="utf-8")).text
+    assert made.notices
+    assert all(notice in said for notice in made.notices)
+
+
+def test_an_interrupted_session_is_called_so(tmp_path: Path) -> None:
+    whole = small()
+    cut = replace(whole, runs=whole.runs[:7], interrupted=True)
+    assert "interrupted after 7 trials" in Page(built(tmp_path, cut)[1]).text
+
+
+def test_where_the_published_pair_is_void_another_one_speaks(tmp_path: Path) -> None:
+    made, text = built(
+        tmp_path,
+        sessions.session(
+            measures=("plain closed(64)",), blocks=2, spoil=lambda run: make_void(run) if run.stack == SYNC else run
+        ),
+    )
+    assert made.figures == 1
+    assert [(row.verdict == "void", row.measured) for row in made.headline[:2]] == [(True, False), (False, True)]
+    assert f"than {GTHREAD}" in Page(text).text
+
+
+def test_a_stack_of_one_interface_alone_gives_a_page_without_factors(tmp_path: Path) -> None:
+    session = sessions.session(stacks=(FASTAPI,), measures=("plain closed(64)",), blocks=6)
+    made, text = built(tmp_path, session)
+    assert made.figures == 0
+    assert "8,8" in text or "9,0" in text
+    assert made.headline[0].verdict == "not yet measured"
+
+
+def test_extreme_figures_are_drawn_all_the_same(tmp_path: Path) -> None:
+    def extreme(run: Run) -> Run:
+        return replace(run, requests=2**63 if run.stack == FASTAPI else 1)
+
+    made, text = built(tmp_path, small(extreme, blocks=6))
+    assert made.figures == 2
+    assert not re.search(r"\b(nan|inf)\b", text, flags=re.IGNORECASE)
+
+
+def test_an_old_page_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, small())
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("old")
+    report.build(file, out)
+    assert "old" not in (out / "index.html").read_text(encoding="utf-8")[:100]
+    assert sorted(path.name for path in out.iterdir()) == ["index.html", "report.md", "tables"]
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, small())
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot be written .*--out"):
+        report.build(file, tmp_path / "taken")
+
+
+def test_what_is_no_results_file_leaves_no_page(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{}\n")
+    with pytest.raises(UsageError):
+        report.build(tmp_path / "x.jsonl", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_is_made_from_what_store_reads(tmp_path: Path) -> None:
+    session = small()
+    made, _ = built(tmp_path, session)
+    assert made.trials == len(store.read(next((tmp_path / "results").iterdir())).runs)

@@ -1,0 +1,189 @@
+import math
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from gatebench.model import Estimate
+from gatebench.stats import ENOUGH, blocks_to_decide, median_interval, ratio
+
+sizes = st.floats(min_value=1e-6, max_value=1e6)
+pairs = st.lists(st.tuples(sizes, sizes), min_size=2, max_size=12)
+
+
+def share_covered(truth: float, estimates: list[Estimate]) -> float:
+    covered = [each.low <= truth <= each.high for each in estimates if each.low is not None and each.high is not None]
+    return sum(covered) / len(estimates)
+
+
+def test_six_blocks_give_the_median_and_their_range_and_say_so() -> None:
+    estimate = median_interval([5, 1, 4, 2, 6, 3])
+    assert (estimate.value, estimate.low, estimate.high, estimate.few) == (3.5, 1, 6, False)
+    assert estimate.method == "median and range of 6 blocks"
+
+
+@pytest.mark.parametrize(("count", "rank"), [(6, 1), (8, 1), (9, 2), (20, 6), (40, 14)])
+def test_the_median_interval_lies_between_the_ranks_of_the_sign_test(count: int, rank: int) -> None:
+    estimate = median_interval(range(1, count + 1))
+    assert (estimate.low, estimate.high) == (rank, count + 1 - rank)
+    exact: Any = scipy_stats.quantile_test(np.arange(1, count + 1), q=0, p=0.5).confidence_interval(0.95)
+    assert (exact.low, exact.high) == (estimate.low, estimate.high)
+
+
+def test_fewer_than_six_blocks_give_a_wider_interval_marked_as_few() -> None:
+    estimate = median_interval([100.0, 110.0, 121.0])
+    assert estimate.few
+    assert estimate.value == pytest.approx(110)
+    # t with two degrees of freedom is 4.3027; the logarithms are log(1.1) apart
+    assert estimate.high == pytest.approx(110 * math.exp(4.30265 * math.log(1.1) / math.sqrt(3)), rel=1e-5)
+
+
+def test_one_block_gives_its_value_and_no_interval() -> None:
+    estimate = median_interval([7.0])
+    assert (estimate.value, estimate.low, estimate.high, estimate.few) == (7.0, None, None, True)
+
+
+def test_few_values_with_a_zero_give_no_interval_and_say_why() -> None:
+    estimate = median_interval([0.0, 4.0, 5.0])
+    assert (estimate.value, estimate.low, estimate.high) == (4.0, None, None)
+    assert "not above zero" in estimate.method
+    assert median_interval([0.0] * 5 + [9.0]).high == 9.0  # order statistics need no logarithm
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf")]])
+def test_no_values_or_none_that_count_are_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite values"):
+        median_interval(values)
+
+
+def test_values_that_are_all_the_same_have_an_interval_of_no_width() -> None:
+    for count in (2, 5, 6, 20):
+        estimate = median_interval([2000.0] * count)
+        assert (estimate.value, estimate.low, estimate.high) == (2000.0, 2000.0, 2000.0)
+        again = ratio([(1.0, 2000.0)] * count)
+        assert again is not None
+        assert (again.value, again.low, again.high, again.blocks) == (2000.0, 2000.0, 2000.0, count)
+
+
+def test_six_pairs_give_hodges_lehmann_and_the_range_of_the_ratios() -> None:
+    estimate = ratio([(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7)])
+    assert estimate is not None
+    assert estimate.low == pytest.approx(2)
+    assert estimate.high == pytest.approx(7)
+    assert estimate.value == pytest.approx(math.sqrt(18), rel=0.02)
+    assert not estimate.few
+
+
+@pytest.mark.parametrize(("count", "rank"), [(6, 1), (7, 3), (8, 4), (10, 9), (15, 26), (20, 53)])
+def test_the_ratio_interval_is_the_published_wilcoxon_interval(count: int, rank: int) -> None:
+    logs = [0.01 * step**2 for step in range(count)]
+    averages = sorted((a + b) / 2 for i, a in enumerate(logs) for b in logs[i:])
+    estimate = ratio([(1, math.exp(log)) for log in logs])
+    assert estimate is not None
+    assert estimate.low == pytest.approx(math.exp(averages[rank - 1]))
+    assert estimate.high == pytest.approx(math.exp(averages[-rank]))
+
+
+def test_fewer_than_two_pairs_or_a_zero_give_no_ratio_and_never_a_bare_number() -> None:
+    assert ratio([]) is None
+    assert ratio([(1, 2)]) is None
+    assert ratio([(1, 2), (0, 3)]) is None
+    assert ratio([(1, 2), (1, -3)]) is None
+    assert ratio([(1, 2), (1, float("nan"))]) is None
+    assert ratio([(1e-300, 1e300), (1, 1)]) is None
+
+
+@given(pairs, st.floats(min_value=1e-3, max_value=1e3))
+def test_a_ratio_does_not_depend_on_the_unit(measured: list[tuple[float, float]], unit: float) -> None:
+    plain, scaled = ratio(measured), ratio([(a * unit, b * unit) for a, b in measured])
+    assert plain is not None
+    assert scaled is not None
+    assert scaled.value == pytest.approx(plain.value, rel=1e-9)
+
+
+@given(pairs)
+def test_swapping_the_arms_inverts_value_and_interval(measured: list[tuple[float, float]]) -> None:
+    there, back = ratio(measured), ratio([(b, a) for a, b in measured])
+    assert there is not None
+    assert back is not None
+    assert back.value == pytest.approx(1 / there.value, rel=1e-9)
+    if there.low is not None and back.high is not None:
+        assert back.high == pytest.approx(1 / there.low, rel=1e-9)
+
+
+@given(st.lists(sizes, min_size=1, max_size=30))
+def test_a_value_lies_in_its_interval_and_among_its_blocks(values: list[float]) -> None:
+    estimate = median_interval(values)
+    assert min(values) * (1 - 1e-9) <= estimate.value <= max(values) * (1 + 1e-9)
+    if estimate.low is not None and estimate.high is not None:
+        assert estimate.low <= estimate.value <= estimate.high
+
+
+@given(st.lists(sizes, min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_the_order_of_blocks_does_not_matter(values: list[float], rng: random.Random) -> None:
+    shuffled = values[:]
+    rng.shuffle(shuffled)
+    assert median_interval(shuffled).value == pytest.approx(median_interval(values).value)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "at_least", "at_most"), [(3, 0.935, 0.965), (6, 0.955, 0.985), (10, 0.94, 0.97), (20, 0.935, 0.97)]
+)
+def test_ratio_intervals_cover_the_truth_as_often_as_they_say(blocks: int, at_least: float, at_most: float) -> None:
+    rng = np.random.default_rng(2024)
+    estimates = []
+    for _ in range(2000):
+        logs = rng.normal(math.log(3), 0.1, blocks)
+        found = ratio([(100.0, 100.0 * math.exp(log)) for log in logs])
+        assert found is not None
+        estimates.append(found)
+    assert at_least <= share_covered(3.0, estimates) <= at_most
+
+
+@pytest.mark.parametrize(("blocks", "at_least", "at_most"), [(3, 0.935, 0.965), (6, 0.955, 0.985), (9, 0.945, 0.98)])
+def test_median_intervals_cover_the_truth_as_often_as_they_say(blocks: int, at_least: float, at_most: float) -> None:
+    rng = np.random.default_rng(7)
+    # From six blocks on no shape is assumed, so a skewed one is drawn; below, the logarithms are normal.
+    skewed = blocks >= ENOUGH
+    draws = rng.exponential(1.0, (2000, blocks)) if skewed else rng.lognormal(0.0, 0.3, (2000, blocks))
+    truth = math.log(2) if skewed else 1.0
+    estimates = [median_interval([float(value) for value in draw]) for draw in draws]
+    assert at_least <= share_covered(truth, estimates) <= at_most
+
+
+def test_the_blocks_that_would_decide_grow_with_the_square_of_the_precision_wanted() -> None:
+    rng = np.random.default_rng(3)
+    found = ratio([(1, math.exp(log)) for log in rng.normal(0, 0.1, 20)])
+    assert found is not None
+    near, far = blocks_to_decide(found, 0.01), blocks_to_decide(found, 0.02)
+    assert near is not None
+    assert far is not None
+    assert 3.5 < near / far < 4.5
+
+
+def test_the_blocks_that_would_decide_do_narrow_the_interval_that_far() -> None:
+    rng = np.random.default_rng(5)
+    first = ratio([(1, math.exp(log)) for log in rng.normal(0, 0.1, 12)])
+    assert first is not None
+    needed = blocks_to_decide(first, 0.03)
+    assert needed is not None
+    widths = []
+    for _ in range(50):
+        later = ratio([(1, math.exp(log)) for log in rng.normal(0, 0.1, needed)])
+        assert later is not None
+        assert later.low is not None
+        assert later.high is not None
+        widths.append(math.log(later.high / later.low) / 2)
+    assert 0.015 < float(np.median(widths)) < 0.045
+
+
+def test_where_no_number_of_blocks_decides_none_is_named() -> None:
+    assert blocks_to_decide(median_interval([7.0]), 0.1) is None
+    wide = ratio([(1, 1), (1, 9)])
+    assert wide is not None
+    assert blocks_to_decide(wide, 0.001) is None
+    assert blocks_to_decide(wide, 0.0) is None

@@ -1,0 +1,327 @@
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sessions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatebench import records, store
+from gatebench.errors import UsageError
+from gatebench.model import Run, Session, Setting, Usage
+
+SMALL = sessions.session(measures=("plain closed(64)", "websocket hold(2000)"), blocks=2)
+DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return sessions.write(tmp_path, SMALL)
+
+
+def lines_of(file: Path) -> Lines:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def changed(file: Path, change: Callable[[Lines], object]) -> Path:
+    """The file with its lines, as JSON values, changed."""
+    lines = lines_of(file)
+    change(lines)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return file
+
+
+def test_a_session_that_is_written_and_read_is_the_same_session(file: Path) -> None:
+    assert store.read(file) == SMALL
+
+
+def test_the_same_session_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (sessions.write(tmp_path / name, SMALL).read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_settings_of_every_plain_type_come_back_as_they_were(tmp_path: Path) -> None:
+    mixed: dict[str, dict[str, dict[str, Setting]]] = {
+        "s": {"settings": {"a": 1, "b": 1.0, "c": True, "d": "1", "e": -1}}
+    }
+    whole = dataclasses.replace(SMALL, stacks=mixed)
+    read = store.read(sessions.write(tmp_path, whole)).stacks["s"]["settings"]
+    assert [(value, type(value)) for value in read.values()] == [
+        (1, int),
+        (1.0, float),
+        (True, bool),
+        ("1", str),
+        (-1, int),
+    ]
+
+
+def test_results_are_never_written_over(file: Path) -> None:
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        store.Writer(file, SMALL)
+    assert file.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        store.Writer(tmp_path / "taken" / "x.jsonl", SMALL)
+
+
+def test_a_session_that_could_not_be_read_again_is_not_begun(tmp_path: Path) -> None:
+    wrong = dataclasses.replace(SMALL, machine=dataclasses.replace(SMALL.machine, open_files=-1))
+    with pytest.raises(UsageError, match=r"machine\.open_files is -1"):
+        store.Writer(tmp_path / "x.jsonl", wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_trial_is_in_the_file_when_add_returns(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with store.Writer(path, SMALL) as writer:
+        for made, run in enumerate(SMALL.runs, start=1):
+            writer.add(run)
+            assert len(path.read_bytes().splitlines()) == 1 + made
+
+
+def test_half_a_character_in_a_log_does_not_cost_the_trial(tmp_path: Path) -> None:
+    runs = (dataclasses.replace(SMALL.runs[0], log="broken \udcff here"),)
+    assert store.read(sessions.write(tmp_path, dataclasses.replace(SMALL, runs=runs))).runs[0].log == "broken ? here"
+
+
+def test_after_a_kill_the_runs_are_used_and_the_missing_end_is_told(tmp_path: Path) -> None:
+    read = store.read(sessions.write(tmp_path, dataclasses.replace(SMALL, ended_at=None)))
+    assert read.runs == SMALL.runs
+    assert read.ended_at is None
+    assert ["no last line" in notice for notice in read.notices] == [True]
+
+
+def test_an_interrupted_session_says_so(tmp_path: Path) -> None:
+    assert store.read(sessions.write(tmp_path, dataclasses.replace(SMALL, interrupted=True))).interrupted
+
+
+@given(cut=st.integers(min_value=1, max_value=400))
+@settings(max_examples=40, deadline=None)
+def test_a_last_line_cut_anywhere_is_told_and_the_rest_is_used(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    file = sessions.write(tmp_path_factory.mktemp("cut"), dataclasses.replace(SMALL, ended_at=None))
+    file.write_bytes(file.read_bytes()[:-1][:-cut])
+    read = store.read(file)
+    assert read.runs == SMALL.runs[:-1]
+    assert f"Line {1 + len(SMALL.runs)} is cut short" in read.notices[0]
+
+
+def test_a_whole_last_line_counts_though_its_line_feed_is_missing(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+    assert store.read(file) == SMALL
+
+
+def test_a_malformed_line_in_the_middle_is_refused_with_its_number(file: Path) -> None:
+    text = file.read_text(encoding="utf-8").splitlines()
+    text[2] = text[2][:-20]
+    file.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"line 3: is no JSON object"):
+        store.read(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UsageError, match="is empty"):
+        store.read(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"PK\x03\x04\n",
+        b"[]\n",
+        b"null\n",
+        b'"text"\n',
+        b"[" * 100_000,
+        b'{"kind": "session"',
+        b"1" * 9999,
+    ],
+)
+def test_what_is_no_results_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UsageError, match=r"line 1: "):
+        store.read(tmp_path / "x.jsonl")
+
+
+def test_a_missing_file_or_a_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(UsageError, match="cannot be read"):
+            store.read(path)
+
+
+def test_a_newer_format_is_refused_before_anything_else_of_it_is_read(file: Path) -> None:
+    def newer(lines: Lines) -> None:
+        lines[0] = {"kind": "session", "format_version": store.FORMAT_VERSION + 1, "all": "different"}
+
+    with pytest.raises(UsageError, match="newer gatebench wrote this file"):
+        store.read(changed(file, newer))
+
+
+def test_a_field_that_is_not_known_is_left_out_and_told(file: Path) -> None:
+    def add(lines: Lines) -> None:
+        lines[1]["phase_of_the_moon"] = 0.5
+        lines[3]["server"]["dreams"] = 1
+
+    read = store.read(changed(file, add))
+    assert read.runs == SMALL.runs
+    assert "phase_of_the_moon (line 2), server.dreams (line 4)" in read.notices[0]
+
+
+def test_what_only_the_reader_may_say_is_not_taken_from_a_header(file: Path) -> None:
+    read = store.read(
+        changed(file, lambda lines: lines[0].update(notices=["all is well"], runs=[{}], interrupted=True))
+    )
+    assert (read.runs, read.interrupted) == (SMALL.runs, False)
+    assert "all is well" not in read.notices
+
+
+BAD_HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "no version": (lambda header: header.pop("format_version"), "format_version is None"),
+    "version as text": (lambda header: header.update(format_version="1"), "format_version is '1'"),
+    "version as truth": (lambda header: header.update(format_version=True), "format_version is True"),
+    "version zero": (lambda header: header.update(format_version=0), "format_version is 0"),
+    "no plan": (lambda header: header.pop("plan"), "plan is nothing, expected a value"),
+    "plan as list": (lambda header: header.update(plan=[]), "plan is list, expected an object"),
+    "blocks as text": (
+        lambda header: header["plan"].update(blocks="six"),
+        "plan.blocks is 'six', expected a whole number",
+    ),
+    "load of no kind": (lambda header: header["plan"]["measures"][0].update(load="wild(3)"), "plan.measures[0].load"),
+    "setting as list": (lambda header: header.update(services={"a": {"b": []}}), "services.a.b is list"),
+    "ceiling as text": (
+        lambda header: header.update(ceilings={"close": "1"}),
+        "ceilings.close is '1', expected a number",
+    ),
+    "no time": (lambda header: header.update(started_at="yesterday"), "started_at is 'yesterday'"),
+    "time without a zone": (lambda header: header.update(started_at="2026-01-31T12:00:00"), "a time with its zone"),
+    "another kind": (lambda header: header.update(kind="run"), "kind is 'run', expected session"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADERS)
+def test_a_bad_header_is_refused_with_key_and_what_is_expected(file: Path, name: str) -> None:
+    change, said = BAD_HEADERS[name]
+    with pytest.raises(UsageError) as caught:
+        store.read(changed(file, lambda lines: change(lines[0])))
+    assert f"{file}, line 1: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+BAD_RUNS: dict[str, tuple[dict[str, Any], str]] = {
+    "negative count": ({"requests": -1}, "requests is -1, expected a whole number from 0"),
+    "negative time": ({"window_s": -0.5}, "window_s is -0.5"),
+    "huge count": ({"requests": 10**400}, "expected a whole number from 0 to 1.84467e+19"),
+    "huge time": ({"window_s": 1e300}, "window_s is 1e+300"),
+    "huge whole number as a time": ({"window_s": 10**400}, "expected a number from 0"),
+    "fraction of a count": ({"requests": 1.5}, "requests is 1.5, expected a whole number"),
+    "truth as count": ({"requests": True}, "requests is True, expected a whole number"),
+    "text as number": ({"elapsed_s": "6"}, "elapsed_s is '6', expected a number"),
+    "null where it may not be": ({"number": None}, "number is None, expected a whole number"),
+    "number as text": ({"stack": 3}, "stack is 3, expected text"),
+    "status of no kind": ({"status": "fine"}, "status is 'fine', expected one of ok, void, failed"),
+    "status as list": ({"status": ["ok"]}, "status is list, expected one of"),
+    "interface of no kind": ({"interface": "cgi"}, "interface is 'cgi', expected one of wsgi, asgi"),
+    "load of no kind": ({"load": "closed(0)"}, "load is 'closed(0)', expected a load such as closed(64)"),
+    "histogram of other bits": ({"response": {"bits": 3}}, "response is dict, expected a histogram"),
+    "histogram as list": ({"response": [1, 2]}, "response is list, expected a histogram"),
+    "placement of text": ({"placement": {"server": ["3"]}}, "placement.server[0] is '3'"),
+    "reasons as list": ({"error_reasons": []}, "error_reasons is list, expected an object"),
+    "another session": ({"session": "other"}, "session is 'other'"),
+    "another backend": ({"backend": "container"}, "backend is 'container'"),
+    "half a character": ({"reason": "\udcff"}, "text without half characters"),
+    "another header": ({"kind": "session"}, "kind is 'session', expected run or end"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RUNS)
+def test_a_bad_run_is_refused_with_line_key_and_what_is_expected(file: Path, name: str) -> None:
+    change, said = BAD_RUNS[name]
+    with pytest.raises(UsageError) as caught:
+        store.read(changed(file, lambda lines: lines[2].update(change)))
+    message = str(caught.value)
+    assert f"{file}, line 3: " in message
+    assert said in message
+    assert len(message) < 500 + len(str(file))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_is_refused(file: Path, number: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"warmup_s":1.2', f'"warmup_s":{number}', 1), encoding="utf-8")
+    with pytest.raises(UsageError, match="line 2: "):
+        store.read(file)
+
+
+def test_a_key_that_is_there_twice_is_refused(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"status":"ok"', '"status":"void","status":"ok"', 1), encoding="utf-8")
+    with pytest.raises(UsageError, match="a key is there twice"):
+        store.read(file)
+
+
+def test_a_cell_measured_twice_in_a_block_is_refused_since_pairs_are_made_by_block(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"line \d+: block is .*line 2 has this one already"):
+        store.read(changed(file, lambda lines: lines.insert(4, lines[1])))
+
+
+def test_two_versions_of_a_scenario_are_not_mixed(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"scenario_version is 2, expected 1"):
+        store.read(changed(file, lambda lines: [line.update(scenario_version=2) for line in lines[5:-1]]))
+
+
+def test_nothing_may_follow_the_end(file: Path) -> None:
+    with pytest.raises(UsageError, match="no line after the end"):
+        store.read(changed(file, lambda lines: lines.append(lines[1])))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(data=st.data(), value=json_values)
+@settings(max_examples=250, deadline=None)
+def test_whatever_stands_in_a_field_it_is_read_or_refused_and_never_a_crash(data: st.DataObject, value: Any) -> None:
+    header = records.encode(SMALL, without=store.NOT_IN_HEADER)
+    runs = [records.encode(run) for run in SMALL.runs[:2]]
+    target = data.draw(st.sampled_from([header, header["plan"], header["machine"], *runs, runs[0]["server"]]))
+    target[data.draw(st.sampled_from(sorted(target)))] = value
+    lines = [{"kind": "session", **header}, *({"kind": "run", **run} for run in runs)]
+    reading = store._Reading(path=Path("x"))
+    with contextlib.suppress(UsageError):
+        for number, line in enumerate(lines, start=1):
+            reading.take(number, json.dumps(line).encode("utf-8", "surrogatepass"), whole=True)
+        assert isinstance(reading.session(), Session)
+
+
+def test_every_field_is_documented_in_the_part_it_belongs_to() -> None:
+    header, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("\n## A run\n")
+    run, _, usage = rest.partition("### What a party used")
+    expected = {header: store.header_fields(), run: records.names_of(Run), usage: records.names_of(Usage)}
+    for text, names in expected.items():
+        table = " ".join(re.findall(r"^\|([^|]*)\|", text, flags=re.MULTILINE))
+        assert set(names) <= set(re.findall(r"`(\w+)`", table))
+
+
+def test_the_documented_example_loads(tmp_path: Path) -> None:
+    found = re.search(r"```jsonl\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert found is not None
+    (tmp_path / "example.jsonl").write_text(found[1], encoding="utf-8")
+    read = store.read(tmp_path / "example.jsonl")
+    assert (len(read.runs), read.notices) == (1, ())

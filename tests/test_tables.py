@@ -1,0 +1,204 @@
+import random
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import sessions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sessions import FASTAPI, GTHREAD, SYNC, make_void
+
+from gatebench import tables
+from gatebench.histogram import of_seconds
+from gatebench.model import Comparison, Run, Session, Usage
+from gatebench.stats import median_interval, ratio
+
+PLAIN = ("plain closed(64)",)
+PAIR = (SYNC, FASTAPI)
+
+
+def only(session: Session, metric: str, wsgi: str = SYNC) -> Comparison:
+    [found] = [each for each in tables.comparisons(session) if each.metric == metric and each.wsgi == wsgi]
+    return found
+
+
+def cell(session: Session, stack: str, metric: str) -> pd.Series:
+    frame = tables.cells(session)
+    [(_, row)] = frame[(frame["stack"] == stack) & (frame["metric"] == metric)].iterrows()
+    return row
+
+
+@pytest.mark.parametrize("name", ["runs", "cells", "void"])
+def test_every_table_has_its_documented_columns_even_where_there_is_no_row(name: str) -> None:
+    for session in (sessions.session(measures=PLAIN, blocks=2), sessions.session(measures=PLAIN, blocks=0)):
+        assert list(getattr(tables, name)(session).columns) == list(tables.COLUMNS[name])
+    assert list(tables.comparison_frame(()).columns) == list(tables.COLUMNS["comparisons"])
+    assert set(tables.column_frame()["table"]) == set(tables.COLUMNS)
+
+
+def test_a_cell_is_the_median_over_its_blocks() -> None:
+    session = sessions.session(stacks=PAIR, measures=PLAIN)
+    rates = [run.requests / 3.0 for run in session.runs if run.stack == SYNC and run.requests]
+    row, expected = cell(session, SYNC, "rate_rps"), median_interval(rates)
+    assert (row["value"], row["low"], row["high"], row["blocks"]) == (expected.value, expected.low, expected.high, 6)
+
+
+def test_a_ratio_is_taken_block_by_block() -> None:
+    session = sessions.session(stacks=PAIR, measures=PLAIN)
+    rates = {(run.stack, run.block): run.requests / 3.0 for run in session.runs if run.requests}
+    assert only(session, "rate_rps").ratio == ratio(
+        [(rates[SYNC, block], rates[FASTAPI, block]) for block in range(6)]
+    )
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_lines_in_the_file_decides_nothing(rng: random.Random) -> None:
+    session = sessions.session(measures=("plain closed(64)", "websocket hold(2000)"), blocks=3)
+    runs = list(session.runs)
+    rng.shuffle(runs)
+    shuffled = replace(session, runs=tuple(runs))
+    assert tables.comparisons(shuffled) == tables.comparisons(session)
+    pd.testing.assert_frame_equal(tables.cells(shuffled), tables.cells(session))
+
+
+def test_a_void_trial_enters_no_figure_and_its_block_no_ratio() -> None:
+    def wild(run: Run) -> Run:
+        if (run.stack, run.block) == (FASTAPI, 2):
+            return replace(make_void(run), requests=10**9, server=Usage(cpu_s=1e6, pss_peak_bytes=1e15))
+        return run
+
+    clean, spoilt = (sessions.session(stacks=PAIR, measures=PLAIN, spoil=spoil) for spoil in (lambda run: run, wild))
+    without = replace(clean, runs=tuple(run for run in clean.runs if (run.stack, run.block) != (FASTAPI, 2)))
+    for metric in tables.CLOSED:
+        assert only(spoilt, metric).ratio == only(without, metric).ratio
+        assert only(spoilt, metric).blocks == 5
+        assert cell(spoilt, FASTAPI, metric)["value"] == cell(without, FASTAPI, metric)["value"]
+        assert cell(spoilt, SYNC, metric)["blocks"] == 6
+    assert "5 of 6 blocks have a valid pair" in only(spoilt, "rate_rps").warnings[0]
+    assert "(block 2)" in only(spoilt, "rate_rps").warnings[0]
+
+
+def test_where_every_pair_has_a_void_trial_there_is_no_ratio_but_a_reason() -> None:
+    def alternate(run: Run) -> Run:
+        return make_void(run, "starved") if (run.block % 2 == 0) == (run.stack == SYNC) else run
+
+    found = only(sessions.session(stacks=PAIR, measures=PLAIN, spoil=alternate), "rate_rps")
+    assert (found.ratio, found.blocks) == (None, 0)
+    assert found.wsgi_value is not None
+    assert found.reason == (
+        f"no block has a valid trial of both; {SYNC}: void: starved (blocks 0, 2, 4); "
+        f"{FASTAPI}: void: starved (blocks 1, 3, 5)"
+    )
+
+
+def test_one_pair_is_no_ratio() -> None:
+    found = only(sessions.session(stacks=PAIR, measures=PLAIN, blocks=1), "rate_rps")
+    assert (found.ratio, found.blocks) == (None, 1)
+    assert "no spread" in (found.reason or "")
+
+
+def test_fewer_than_six_pairs_are_marked_as_few() -> None:
+    found = only(sessions.session(stacks=PAIR, measures=PLAIN, blocks=3), "rate_rps")
+    assert found.ratio is not None
+    assert found.ratio.few
+
+
+def test_a_figure_of_zero_is_shown_and_has_no_ratio() -> None:
+    session = sessions.session(
+        stacks=PAIR,
+        measures=("websocket hold(2000)",),
+        spoil=lambda run: replace(run, connections_kept=0) if run.stack == SYNC else run,
+    )
+    found = only(session, "connections")
+    assert found.wsgi_value is not None
+    assert found.wsgi_value.value == 0
+    assert (found.ratio, found.blocks, found.reason) == (None, 6, "a figure of zero has no ratio")
+
+
+def test_response_times_of_overloaded_trials_are_left_out_and_the_rate_stands() -> None:
+    session = sessions.session(stacks=PAIR, measures=("external closed(64)",))  # a sync worker needs 3 s a request
+    assert only(session, "rate_rps").ratio is not None
+    assert only(session, "response_p50_s").ratio is None
+    assert "overloaded: response times are lower bounds (all blocks)" in (
+        only(session, "response_p50_s").reason or ""
+    )
+    assert pd.isna(cell(session, SYNC, "response_p50_s")["value"])
+
+
+def test_a_p99_of_too_few_samples_is_missing_with_the_reason() -> None:
+    session = sessions.session(
+        stacks=PAIR, measures=PLAIN, spoil=lambda run: replace(run, response=of_seconds([0.01] * 500))
+    )
+    assert pd.isna(cell(session, SYNC, "response_p99_s")["value"])
+    assert "500 responses, fewer than the 1000" in cell(session, SYNC, "response_p99_s")["reasons"]
+    assert cell(session, SYNC, "response_p50_s")["value"] == pytest.approx(0.01, rel=0.01)
+
+
+def test_what_was_not_measured_is_missing_and_never_zero() -> None:
+    session = sessions.session(stacks=PAIR, measures=PLAIN, spoil=lambda run: replace(run, server=Usage()))
+    assert pd.isna(cell(session, SYNC, "pss_bytes")["value"])
+    assert cell(session, SYNC, "pss_bytes")["reasons"] == "not measured (all blocks)"
+    assert "not measured" in (only(session, "pss_bytes").reason or "")
+
+
+def test_every_asgi_stack_meets_every_wsgi_stack_in_the_plans_order() -> None:
+    session = sessions.session(stacks=(SYNC, GTHREAD, FASTAPI, "raw_asgi+uvicorn"), measures=PLAIN, blocks=2)
+    pairs = list(dict.fromkeys((each.wsgi, each.asgi) for each in tables.comparisons(session)))
+    assert pairs == [(w, a) for w in (SYNC, GTHREAD) for a in (FASTAPI, "raw_asgi+uvicorn")]
+
+
+def test_loads_of_one_scenario_are_kept_apart() -> None:
+    session = sessions.session(measures=("websocket closed(16)", "websocket hold(2000)"), blocks=2)
+    metrics = {
+        load: {each.metric for each in tables.comparisons(session) if each.load == load}
+        for load in ("closed(16)", "hold(2000)")
+    }
+    assert metrics == {"closed(16)": set(tables.CLOSED), "hold(2000)": set(tables.HELD)}
+
+
+def test_a_stack_that_cannot_run_a_scenario_is_listed_and_not_compared_on_it() -> None:
+    def lacks(run: Run) -> Run:
+        if (run.stack, run.scenario) == (SYNC, "json"):
+            return replace(run, status="failed", fault="impossible", reason="offers no JSON")
+        return run
+
+    session = sessions.session(measures=("plain closed(64)", "json closed(64)"), blocks=2, spoil=lacks)
+    assert {(each.wsgi, each.scenario) for each in tables.comparisons(session)} == {
+        (SYNC, "plain"),
+        (GTHREAD, "plain"),
+        (GTHREAD, "json"),
+    }
+    assert set(tables.void(session)["reason"]) == {"offers no JSON"}
+
+
+def test_warnings_travel_beside_the_number_and_like_ones_are_joined() -> None:
+    session = sessions.session(
+        stacks=PAIR,
+        measures=PLAIN,
+        spoil=lambda run: replace(run, warnings=(f"the hypervisor took {run.block}.5% of the CPUs' time",)),
+    )
+    assert only(session, "rate_rps").warnings == tuple(
+        f"{stack}: the hypervisor took 0.5% of the CPUs' time, or alike (all blocks)" for stack in PAIR
+    )
+    assert "0.5%" in cell(session, SYNC, "rate_rps")["warnings"]
+
+
+def test_who_kept_all_connections_in_some_block_is_at_the_limit_of_what_was_offered() -> None:
+    def once(run: Run) -> Run:
+        return replace(run, connections_kept=2000) if (run.stack, run.block) == (SYNC, 3) else run
+
+    measures = ("websocket hold(2000)",)
+    usual = only(sessions.session(stacks=PAIR, measures=measures), "connections")
+    assert (usual.wsgi_at_limit, usual.asgi_at_limit) == (False, True)
+    assert only(sessions.session(stacks=PAIR, measures=measures, spoil=once), "connections").wsgi_at_limit
+    assert not only(sessions.session(stacks=PAIR, measures=measures), "pss_bytes").asgi_at_limit
+
+
+def test_memory_of_different_numbers_of_connections_is_not_compared() -> None:
+    measures = ("websocket hold(2000)",)
+    unlike = only(sessions.session(stacks=PAIR, measures=measures), "pss_bytes")
+    assert (unlike.ratio, unlike.reason) == (None, tables.UNLIKE)
+    assert unlike.asgi_value is not None
+    like = sessions.session(stacks=PAIR, measures=measures, spoil=lambda run: replace(run, connections_kept=1990))
+    assert only(like, "pss_bytes").ratio is not None
