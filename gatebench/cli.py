@@ -15,14 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from gatebench import __version__, declare, machine, plan
-from gatebench.errors import ContractError, GatebenchError, MachineError, UntrustedError, UsageError
+from gatebench.errors import ContractError, GatebenchError, Interrupted, MachineError, UntrustedError, UsageError
 from gatebench.model import Run, Stack
 from gatebench.plan import impossible
 from gatebench.progress import Watcher
@@ -30,7 +29,6 @@ from gatebench.run import now
 from gatebench.session import Checked, Tree, checks, opened, parties
 from gatebench.store import Writer
 
-INTERRUPTED = 130
 WIDE = 160  # columns where no terminal says how many it has
 
 app = typer.Typer(
@@ -57,30 +55,18 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
-    command = typer.main.get_command(app)
     try:
-        command.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        _say("Interrupted.")
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except GatebenchError as error:
+        app()
+    except (GatebenchError, Interrupted) as error:
         _say(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Stop once: what cleans up must not be interrupted in its turn."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    raise Interrupted("Interrupted; what was measured so far is kept.")
 
 
 def _say(text: str) -> None:
@@ -256,7 +242,7 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
                             writer.add(one)
                             runs.append(one)
                             watcher.ended(one)
-                    except KeyboardInterrupt:
+                    except Interrupted:
                         writer.end(ended_at=now(), interrupted=True)
                         raise
                 writer.end(ended_at=now(), interrupted=False)

@@ -34,3 +34,9 @@ class MachineError(GatebenchError):
     """The owner of the machine must act: a database, a port, a limit on open files, a server that dies."""
 
     exit_code = 4
+
+
+class Interrupted(BaseException):
+    """The user wants it to end, by Ctrl-C or a signal; no KeyboardInterrupt, which typer takes for its own."""
+
+    exit_code = 130

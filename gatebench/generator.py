@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gatebench import histogram
-from gatebench.backends.programs import last_lines, stop, surroundings
+from gatebench.backends.programs import last_lines, stop, surroundings, uninterrupted
 from gatebench.errors import GatebenchError, MachineError, UsageError
 from gatebench.machine import pinned, require_open_files
 from gatebench.model import Histogram, Load, Placement, Plan, Scenario
@@ -143,23 +143,18 @@ class Locust:
     def start(self, placement: Placement) -> Iterator[Generator]:
         """Start the generator; it loads Locust while the server starts, and then waits for its job."""
         log = self.scratch / "generator.log"
-        with log.open("wb") as errors, pinned(placement.generator):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gatebench.load"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=surroundings(),
-                start_new_session=True,
-            )
-        try:
+        with contextlib.ExitStack() as cleanup:
+            with uninterrupted(), log.open("wb") as errors, pinned(placement.generator):
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "gatebench.load"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=surroundings(),
+                    start_new_session=True,
+                )
+                cleanup.callback(stop, process)
             yield _Process(pid=process.pid, process=process, log=log)
-        finally:
-            stop(process)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
 
 
 def read(document: Mapping[str, Any]) -> Figures:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,18 +220,27 @@ def test_an_interrupted_run_stops_within_3_s_keeps_its_trials_and_leaves_no_proc
         for line in process.stdout:
             if line.startswith("1/50"):
                 break
-        family = psutil.Process(process.pid).children(recursive=True)
         begun = time.monotonic()
         process.send_signal(number)
         said = process.communicate(timeout=20)[1]
     assert time.monotonic() - begun < 3
     assert process.returncode == 130
     assert "Interrupted" in said
-    _, alive = psutil.wait_procs(family, timeout=0)
-    assert not alive
+    assert processes_of(tmp_path) == []
     session = store.read(tmp_path / "results" / "s.jsonl")
     assert len(session.runs) >= 1
     assert session.interrupted
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Every process that was started in a folder or with its files."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = [process.cwd(), *process.cmdline()]
+            if any(str(folder) in word for word in words):
+                found.append(" ".join(words))
+    return found
 
 
 def open_ended() -> Iterator[str]:
@@ -268,3 +279,40 @@ def test_one_of_each_added_in_one_place_makes_new_trials(tmp_path: Path) -> None
     assert gatebench(*words, cwd=tmp_path, env=FAKE).returncode == 0
     (run,) = store.read(tmp_path / "results" / "s.jsonl").runs
     assert (run.stack, run.scenario) == ("mine+quick", "two")
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_a_database_that_is_not_there_exits_4(root: Path, tmp_path: Path) -> None:
+    words = ["run", "--plan", "quick", "--scenario", "db", "--root", str(root)]
+    done = gatebench(*words, cwd=tmp_path, env={"GATEBENCH_DATABASE_URL": "postgresql://x:hidden@127.0.0.1:1/none"})
+    assert done.returncode == 4
+    assert "The database at 127.0.0.1:1 could not be filled" in done.stderr
+    assert "hidden" not in done.stderr + done.stdout
+    assert_one_sentence(done)
+
+
+def test_too_few_open_files_exit_4_before_anything_is_measured(root: Path, tmp_path: Path) -> None:
+    command = f"ulimit -n 256; exec {sys.executable} -m gatebench run --plan flagship --root {root}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "2000 connections need 2100 open files and the limit here is 256; run `ulimit -n 2100`" in done.stderr
+    assert_one_sentence(done)
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_the_tree_on_the_users_own_folders(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "installed")
+    mine = small(tmp_path / "mine")
+    installed = {"PYTHONPATH": str(tmp_path / "installed"), **FAKE}
+    where = [sys.executable, "-c", "import gatebench; print(gatebench.__file__)"]
+    found = subprocess.check_output(where, cwd=mine, env={**os.environ, **installed}, text=True)
+    assert str(tmp_path) in found
+    assert gatebench("run", "--session", "s", cwd=mine, env=installed).returncode == 0
+    made = gatebench("report", "results/s.jsonl", cwd=mine, env=installed)
+    assert made.returncode == 3, "there is no pair in a tree of one stack, so no row has a figure"
+    assert (mine / "reports" / "index.html").stat().st_size > 1000

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -34,10 +35,6 @@ GRACE_S = 0.5  # between asking a process to end and ending it
 PORTS = range(10_000, 32_000)  # below the ephemeral range, where outgoing connections take theirs
 PORT_TRIES = 3
 LOG_LINES = 12
-
-
-class _PortTakenError(Exception):
-    """Somebody else listens where this process was to listen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +69,38 @@ def started(
     log_file = logs / f"{name}-{uuid.uuid4().hex[:8]}.log"
     for turn in range(PORT_TRIES):
         port, begin = free_port(), time.perf_counter()
-        process = _launch(name, command(port), cpus=cpus, variables=variables, folder=folder, log=log_file, user=user)
-        try:
-            _wait(name, process, port, ready, log_file)
-            took = time.perf_counter() - begin
-            yield Serving(host=HOST, port=port, pid=process.pid, ready_s=took, log_file=log_file)
-        except _PortTakenError:
-            if turn == PORT_TRIES - 1:
-                raise MachineError(
-                    f"{name} found its port taken {PORT_TRIES} times, last {port}; see what else listens on {HOST}."
-                ) from None
-        else:
-            return
-        finally:
-            stop(process, end)
+        with contextlib.ExitStack() as cleanup:
+            with uninterrupted():
+                words = command(port)
+                process = _launch(name, words, cpus=cpus, variables=variables, folder=folder, log=log_file, user=user)
+                cleanup.callback(stop, process, end)
+            if _wait(name, process, port, ready, log_file):
+                took = time.perf_counter() - begin
+                yield Serving(host=HOST, port=port, pid=process.pid, ready_s=took, log_file=log_file)
+                return
+        if turn == PORT_TRIES - 1:
+            raise MachineError(
+                f"{name} found its port taken {PORT_TRIES} times, last {port}; see what else listens on {HOST}."
+            )
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block ends: nothing is started, or half ended, that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda got, _frame: held.append(got))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for got in held[:1]:
+            signal.raise_signal(got)
 
 
 def _launch(
@@ -115,19 +130,16 @@ def _launch(
         raise MachineError(f"{name} could not be started: {error.strerror}: {error.filename}.") from error
 
 
-def _wait(name: str, process: subprocess.Popen[bytes], port: int, ready: Callable[[int], bool], log: Path) -> None:
+def _wait(name: str, process: subprocess.Popen[bytes], port: int, ready: Callable[[int], bool], log: Path) -> bool:
+    """Wait until it answers; False where somebody else has its port."""
     deadline = time.perf_counter() + READY_LIMIT_S
     while time.perf_counter() < deadline:
+        if _says_taken(log):
+            return False
         if process.poll() is not None:
-            if _says_taken(log):
-                raise _PortTakenError
             raise MachineError(f"{name} ended at once with exit code {process.returncode}: {last_lines(log)}")
         if ready(port):
-            if not _listens(process.pid, port):
-                raise _PortTakenError
-            return
-        if _says_taken(log):
-            raise _PortTakenError
+            return _listens(process.pid, port)
         time.sleep(0.01)
     raise MachineError(f"{name} did not answer within {READY_LIMIT_S:.0f} s of its start: {last_lines(log)}")
 
@@ -151,6 +163,11 @@ def _listens(pid: int, port: int) -> bool:
 
 def stop(process: subprocess.Popen[bytes], end: signal.Signals = signal.SIGTERM) -> None:
     """End a process and all its descendants: politely, then by force."""
+    with uninterrupted():
+        _stop(process, end)
+
+
+def _stop(process: subprocess.Popen[bytes], end: signal.Signals) -> None:
     family = [one for pid in tree(process.pid) for one in _process(pid)]
     if process.poll() is None:
         process.send_signal(end)
@@ -161,8 +178,10 @@ def stop(process: subprocess.Popen[bytes], end: signal.Signals = signal.SIGTERM)
         with contextlib.suppress(psutil.Error):
             one.kill()
     process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what it was still to read has nobody to read it
+                pipe.close()
     psutil.wait_procs(family, timeout=2)
 
 

@@ -1,0 +1,151 @@
+"""Small real servers for the generator's tests: good ones, and one for each way to be bad.
+
+Each runs on a loop in a thread of its own, on a free port, until its `with` block ends. Must not import Locust.
+"""
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
+
+
+@dataclass
+class Seen:
+    """What a server was asked, and from how many connections."""
+
+    connections: int = 0
+    requests: list[str] = field(default_factory=list)
+
+
+Behaviour = Callable[[str], Awaitable[bytes | None]]  # path -> bytes to be sent as they are; None closes
+
+
+def reply(body: bytes, *, status: int = 200, headers: str = "") -> bytes:
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b" % (status, len(body), headers.encode(), body)
+
+
+def contract_body(path: str) -> bytes:
+    """What apps/CONTRACT.md has a good app answer to the routes of the scenarios."""
+    parts = urlsplit(path)
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    if parts.path == "/json":
+        return f'{{"id":{query["id"]},"message":"Hello, World!"}}'.encode()
+    if parts.path == "/db":
+        return f'{{"id":{query["id"]},"value":{10000 + int(query["id"])}}}'.encode()
+    if parts.path == "/external":
+        assert re.fullmatch("[0-9a-f]{16}", query["token"])
+        return f'{{"token":"{query["token"]}","digest":"{"0a" * 32}"}}'.encode()
+    assert parts.path == "/plaintext"
+    return b"Hello, World!"
+
+
+async def good(path: str) -> bytes:
+    return reply(contract_body(path))
+
+
+@contextmanager
+def http_server(behaviour: Behaviour = good, *, close_each: bool = False) -> Iterator[tuple[str, Seen]]:
+    """Serve HTTP as the behaviour has it; give the server's URL and what it sees."""
+    seen = Seen()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = re.search(r"Content-Length: (\d+)", head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                seen.requests.append(head)
+                answer = await behaviour(head.split(" ")[1])
+                writer.write(answer or b"")
+                await writer.drain()
+                if answer is None or close_each:
+                    break
+        writer.close()
+
+    async def start(stack: AsyncExitStack) -> int:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512)
+        stack.callback(server.close)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    with _running(start) as port:
+        yield f"http://127.0.0.1:{port}", seen
+
+
+@contextmanager
+def echo_server(*, at_a_time: int = 100_000, drop_each: int = 0, spoil: bool = False) -> Iterator[str]:
+    """Echo WebSocket messages, but answer only so many handshakes at a time, drop or spoil some messages."""
+    gates: list[asyncio.Semaphore] = []
+
+    async def handshake(_connection: ServerConnection, request: Request) -> None:
+        assert request.path == "/ws"
+        assert "Sec-WebSocket-Extensions" not in request.headers
+        await gates[0].acquire()
+
+    async def connected(connection: ServerConnection) -> None:
+        number = 0
+        with suppress(ConnectionClosed):
+            async for message in connection:
+                number += 1
+                if not drop_each or number % drop_each:
+                    await connection.send("spoilt" if spoil else message)
+        gates[0].release()
+
+    async def start(stack: AsyncExitStack) -> int:
+        gates.append(asyncio.Semaphore(at_a_time))
+        server = await stack.enter_async_context(
+            serve(
+                connected,
+                "127.0.0.1",
+                0,
+                compression=None,
+                process_request=handshake,
+                open_timeout=None,
+                ping_interval=None,
+                close_timeout=0.1,
+            )
+        )
+        port: int = next(iter(server.sockets)).getsockname()[1]
+        return port
+
+    with _running(start) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(start: Callable[[AsyncExitStack], Awaitable[int]]) -> Iterator[int]:
+    """Run a server on a loop in a thread; give its port; end all its tasks when the block ends."""
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+    ports: list[int] = []
+
+    async def life() -> None:
+        async with AsyncExitStack() as stack:
+            ports.append(await start(stack))
+            ready.set()
+            await done.wait()
+            for one in asyncio.all_tasks() - {asyncio.current_task()}:
+                one.cancel()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(life())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(20)
+        assert not thread.is_alive()

@@ -1,0 +1,398 @@
+"""The generator as a process, against small real servers: good ones, and one for each way to be bad."""
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loadservers import echo_server, good, http_server, reply
+
+from gatebench import histogram
+
+pytestmark = pytest.mark.server
+
+ROOT = Path(__file__).parent.parent
+SCENARIOS = ROOT / "scenarios"
+
+
+def drive(job: bytes, *, prepare: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
+    """Start a generator, give it a job, give its exit code and the one document it wrote."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gatebench.load"],
+        input=job,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        preexec_fn=prepare,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, done.stderr.decode()
+    document: dict[str, Any] = json.loads(lines[0])
+    assert document["format"] == 1
+    return done.returncode, document
+
+
+def job(
+    host: str, *, scenario: Path = SCENARIOS / "plain.py", load: tuple[str, int] = ("closed", 4), **changes: Any
+) -> bytes:
+    values = {
+        "format": 1,
+        "scenario": str(scenario),
+        "host": host,
+        "load": {"kind": load[0], "size": load[1]},
+        "seed": 7,
+        "warmup_slice_s": 0.05,
+        "warmup_limit_s": 0.15,
+        "window_s": 0.3,
+        "timeout_s": 10.0,
+    }
+    return json.dumps(values | changes).encode()
+
+
+def together(jobs: Iterable[bytes]) -> list[tuple[int, dict[str, Any]]]:
+    """Drive several at once: most of what a short job costs is the start of a process."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(drive, jobs))
+
+
+def figures(host: str, **changes: Any) -> dict[str, Any]:
+    code, document = drive(job(host, **changes))
+    assert code == 0, document
+    return document
+
+
+def test_a_good_server_gives_figures_without_errors() -> None:
+    before = time.perf_counter()
+    with http_server() as (host, asked):
+        seen = figures(host)
+    assert set(seen) == {
+        *("format", "locust", "users", "warmup_s", "warmup_settled", "window_start_s", "window_end_s"),
+        *("requests", "errors", "error_reasons", "response", "in_flight_mean"),
+        *("bodies_checked", "retries", "cpu_s", "delay_s", "connections"),
+    }
+    assert (seen["users"], seen["errors"], seen["error_reasons"], seen["connections"]) == (4, 0, {}, None)
+    assert histogram.from_json(seen["response"]).total == seen["requests"] > 0
+    assert seen["requests"] < len(asked.requests), "warm-up is not counted"
+    assert before < seen["window_start_s"] < seen["window_end_s"] < time.perf_counter(), "one clock for all processes"
+    assert 0.3 <= seen["window_end_s"] - seen["window_start_s"] < 5
+    assert 0 < seen["in_flight_mean"] <= 4
+    assert seen["cpu_s"] > 0
+    assert seen["delay_s"] is None or seen["delay_s"] >= 0
+    assert asked.connections == 4, "a connection is kept for as long as the server keeps it"
+
+
+def test_a_server_that_closes_every_connection_in_words_is_no_error() -> None:
+    async def closing(path: str) -> bytes:
+        return reply(b"Hello, World!", headers="Connection: close\r\n") if path else b""
+
+    with http_server(closing, close_each=True) as (host, asked):
+        seen = figures(host)
+    assert (seen["errors"], seen["retries"]) == (0, 0)
+    assert asked.connections >= seen["requests"] > 0
+
+
+def test_a_server_that_closes_without_a_word_costs_a_second_try_and_no_error() -> None:
+    with http_server(close_each=True) as (host, _):
+        seen = figures(host)
+    assert (seen["errors"], seen["error_reasons"]) == (0, {})
+    assert seen["requests"] > 0
+    assert seen["retries"] > 0
+
+
+async def failing(_path: str) -> bytes:
+    return reply(b"oh", status=500)
+
+
+async def short(_path: str) -> bytes:
+    return reply(b"Hello")
+
+
+async def forged(_path: str) -> bytes:
+    return reply(b"Hello, Wurst!")
+
+
+async def garbled(_path: str) -> bytes:
+    return b"220 smtp.example.invalid ready\r\n\r\n"
+
+
+async def talkative(_path: str) -> bytes:
+    return reply(b"Hello, World!") * 2
+
+
+async def broken_off(_path: str) -> bytes:
+    return reply(b"Hello, World!")[:-3]
+
+
+async def silent(_path: str) -> None:
+    return None
+
+
+REASONS: dict[str, tuple[Any, bool]] = {
+    "status 500 where 200 was expected": (failing, False),
+    "body 8 bytes shorter than expected": (short, False),
+    "answer is not HTTP/1.1": (garbled, False),
+    "more bytes after the end of the answer": (talkative, False),
+    "connection closed within the answer": (broken_off, True),
+    "connection closed before the answer": (silent, False),
+}
+
+
+def test_an_answer_that_is_not_as_expected_is_an_error_with_its_reason() -> None:
+    with ExitStack() as stack:
+        hosts = [
+            stack.enter_context(http_server(behaviour, close_each=close_each))[0]
+            for behaviour, close_each in REASONS.values()
+        ]
+        answers = together(map(job, hosts))
+    for reason, (code, seen) in zip(REASONS, answers, strict=True):
+        assert (code, seen["requests"]) == (0, 0)
+        assert seen["errors"] > 0
+        assert seen["error_reasons"] == {reason: seen["errors"]}
+        assert histogram.from_json(seen["response"]).total == 0
+
+
+def test_a_wrong_body_of_the_right_length_is_found_by_the_sample() -> None:
+    with http_server(forged) as (host, _):
+        seen = figures(host, load=("closed", 16))
+    assert seen["requests"] > seen["errors"] == seen["bodies_checked"] > 0
+    assert seen["error_reasons"] == {"body other than expected": seen["errors"]}
+
+
+def test_users_wait_as_long_as_the_server_does_and_little_s_law_holds() -> None:
+    async def slow(path: str) -> bytes:
+        await asyncio.sleep(0.1)
+        return await good(path)
+
+    with http_server(slow) as (host, _):
+        seen = figures(host, load=("closed", 16), window_s=1.0)
+    window_s = seen["window_end_s"] - seen["window_start_s"]
+    mean_s = histogram.mean(histogram.from_json(seen["response"]))
+    assert mean_s is not None
+    assert mean_s >= 0.1
+    assert seen["in_flight_mean"] == pytest.approx(16, rel=0.1)
+    assert mean_s * seen["requests"] / window_s == pytest.approx(seen["in_flight_mean"], rel=0.15)
+
+
+async def hanging(_path: str) -> bytes:
+    await asyncio.sleep(60)
+    return b""
+
+
+def test_a_server_that_hangs_does_not_hold_the_generator() -> None:
+    begun = time.perf_counter()
+    with http_server(hanging) as (host, _):
+        (_, waiting), (_, late) = together([job(host), job(host, timeout_s=0.1)])
+    assert time.perf_counter() - begun < 10
+    assert (waiting["requests"], waiting["errors"], waiting["warmup_settled"]) == (0, 0, False)
+    assert waiting["in_flight_mean"] == pytest.approx(4, rel=0.05), "what waits is in flight"
+    assert late["errors"] > 0
+    assert late["error_reasons"] == {"no answer within 0.1 s": late["errors"]}
+
+
+def test_a_server_that_dies_midway_is_seen() -> None:
+    left = [300]
+
+    async def dying(path: str) -> bytes | None:
+        left[0] -= 1
+        return await good(path) if left[0] > 0 else None
+
+    with http_server(dying) as (host, _):
+        seen = figures(host)
+    assert seen["errors"] > 0
+    assert seen["error_reasons"] == {"connection closed before the answer": seen["errors"]}
+
+
+def test_nobody_listening_is_an_error_of_every_request() -> None:
+    with http_server() as (host, _):
+        pass
+    seen = figures(host)
+    assert seen["error_reasons"] == {"connection refused": seen["errors"]}
+
+
+def test_equal_seeds_ask_for_the_same_and_others_do_not() -> None:
+    with ExitStack() as stack:
+        hosts, servers = zip(*(stack.enter_context(http_server()) for _ in range(3)), strict=True)
+        one, seeds = partial(job, scenario=SCENARIOS / "json.py", load=("closed", 1)), (1, 1, 2)
+        together(one(host, seed=seed) for host, seed in zip(hosts, seeds, strict=True))
+    first, again, other = ([head.split(" ")[1] for head in server.requests[:50]] for server in servers)
+    assert len(first) == 50
+    assert first == again != other
+
+
+async def missing(_path: str) -> bytes:
+    return reply(b"", status=404)
+
+
+def test_every_round_trip_over_a_websocket_is_a_request_and_what_goes_wrong_an_error() -> None:
+    with echo_server() as fine, http_server(missing) as (none, _), echo_server(spoil=True) as bad:
+        with echo_server(drop_each=100) as lossy:
+            talk = partial(job, scenario=SCENARIOS / "websocket.py")
+            answers = together([talk(fine), talk(none), talk(bad), talk(lossy, timeout_s=0.1)])
+    seen, refused, spoilt, dropped = (figures for _, figures in answers)
+    assert (seen["errors"], seen["connections"]) == (0, None)
+    assert seen["bodies_checked"] == seen["requests"] > 0
+    assert 0 < seen["in_flight_mean"] <= 4
+    assert (refused["requests"], refused["error_reasons"]) == (0, {"handshake answered with status 404": 4})
+    assert spoilt["requests"] == 0
+    assert spoilt["error_reasons"] == {"echo other than the message": spoilt["errors"]}
+    assert dropped["requests"] > 0, "the user goes on over another connection"
+    assert dropped["error_reasons"] == {"no echo within 0.1 s": dropped["errors"]}
+
+
+def test_users_whose_connection_never_opens_are_errors_and_hold_nobody_up() -> None:
+    begun = time.perf_counter()
+    with echo_server(at_a_time=1) as host:
+        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("closed", 16))
+    assert time.perf_counter() - begun < 12
+    assert seen["requests"] > 0
+    assert seen["error_reasons"] == {"connection not opened within 3 s": 15}
+
+
+def test_held_connections_are_counted_and_each_speaks_once() -> None:
+    with echo_server() as host:
+        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 300))
+    assert seen["connections"] == {"offered": 300, "opened": 300, "kept": 300}
+    assert (seen["requests"], seen["errors"]) == (300, 0)
+    assert seen["warmup_settled"] is True
+
+
+def test_a_server_that_takes_few_of_many_connections_is_no_error_and_soon_known() -> None:
+    begun = time.perf_counter()
+    with echo_server(at_a_time=16) as host:
+        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 1000))
+    assert time.perf_counter() - begun < 15
+    assert seen["connections"] == {"offered": 1000, "opened": 16, "kept": 16}
+    assert (seen["requests"], seen["errors"]) == (16, 0)
+
+
+def test_connections_that_stay_silent_are_opened_and_not_kept() -> None:
+    with echo_server(drop_each=1) as host:
+        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 20))
+    assert seen["connections"] == {"offered": 20, "opened": 20, "kept": 0}
+    assert (seen["requests"], seen["errors"]) == (0, 0)
+
+
+BROKEN = {
+    "def broken(:\n": "SyntaxError",
+    "import nothing_of_this_name\n": "ModuleNotFoundError",
+    "raise SystemExit(3)\n": "SystemExit",
+    "TEXT = 'no user here'\n": "no user class",
+    "from gatebench.load import HttpUser\n\n\nclass Idle(HttpUser):\n    pass\n": "@task",
+}
+
+
+def test_a_broken_scenario_is_the_user_s_to_mend(tmp_path: Path) -> None:
+    paths = [tmp_path / f"broken{number}.py" for number in range(len(BROKEN))]
+    for path, source in zip(paths, BROKEN, strict=True):
+        path.write_text(source)
+    answers = together(job("http://127.0.0.1:9", scenario=path) for path in paths)
+    for path, told, (code, answer) in zip(paths, BROKEN.values(), answers, strict=True):
+        assert (code, answer["who"]) == (2, "user")
+        assert told in answer["error"]
+        assert str(path) in answer["error"]
+        assert "\n" not in answer["error"]
+
+
+def test_a_job_that_cannot_be_taken_is_answered_with_the_reason() -> None:
+    told = {
+        b"": "no JSON",
+        job("http://192.0.2.1:80"): "refused",
+        job("http://127.0.0.1:9", scenario=SCENARIOS / "none.py"): "cannot be loaded",
+        job("http://127.0.0.1:9", load=("hold", 5)): "WebSocketUser",
+    }
+    for reason, (code, answer) in zip(told.values(), together(told), strict=True):
+        assert (code, answer["who"]) == (2, "user")
+        assert reason in answer["error"]
+
+
+def test_a_limit_on_open_files_is_raised_where_that_is_allowed_and_else_named() -> None:
+    def limit(soft: int, hard: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    with echo_server() as host:
+        asked = job(host, scenario=SCENARIOS / "websocket.py", load=("hold", 100))
+        code, seen = drive(asked, prepare=limit(64, 256))
+        assert (code, seen["connections"]["kept"]) == (0, 100)
+        code, answer = drive(asked, prepare=limit(64, 128))
+    assert (code, answer["who"]) == (4, "machine")
+    assert "hold(100) needs 164 open files" in answer["error"]
+    assert "ulimit" in answer["error"]
+
+
+FAULTY = """
+from gatebench.load import HttpUser, task
+
+
+class Faulty(HttpUser):
+    @task
+    def one(self):
+        print("not among the figures")
+        1 / 0
+"""
+
+LEAVING = """
+from locust.exception import StopUser
+
+from gatebench.load import HttpUser, task
+
+
+class Leaving(HttpUser):
+    @task
+    def one(self):
+        raise StopUser
+"""
+
+
+def test_a_scenario_that_fails_or_ends_by_itself_is_an_error_of_the_window(tmp_path: Path) -> None:
+    paths = [tmp_path / "faulty.py", tmp_path / "leaving.py"]
+    for path, source in zip(paths, (FAULTY, LEAVING), strict=True):
+        path.write_text(source)
+    (_, faulty), (_, leaving) = together(job("http://127.0.0.1:9", scenario=path) for path in paths)
+    assert faulty["errors"] > 0
+    assert faulty["error_reasons"] == {"ZeroDivisionError in the scenario": faulty["errors"]}
+    assert leaving["error_reasons"] == {"user ended before the window did": 4}
+
+
+MIXED = """
+from locust import FastHttpUser
+
+from gatebench.load import Expect, HttpUser, task
+
+
+class Poster(HttpUser):
+    @task
+    def one(self):
+        assert self.client.post("/a", json={"n": 1}, expect=Expect(body=b"ok")) == b"ok"
+
+
+class Stock(FastHttpUser):
+    @task
+    def one(self):
+        self.client.get("/b")
+"""
+
+
+def test_a_post_and_locust_s_own_users_are_measured_as_well(tmp_path: Path) -> None:
+    scenario = tmp_path / "mixed.py"
+    scenario.write_text(MIXED)
+
+    async def ok(_path: str) -> bytes:
+        return reply(b"ok")
+
+    with http_server(ok) as (host, asked):
+        seen = figures(host, scenario=scenario, load=("closed", 2))
+    assert seen["errors"] == 0
+    posts = [head for head in asked.requests if head.startswith("POST /a ")]
+    assert posts
+    assert "Content-Type: application/json\r\n" in posts[0]
+    assert "Content-Length: 7\r\n" in posts[0]
+    assert any(head.startswith("GET /b ") for head in asked.requests)
