@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from scipy import stats as scipy_stats
+from scipy import special  # scipy.stats would cost two seconds to import
 
 from gatebench.model import Estimate
 
@@ -93,7 +93,7 @@ def _order_statistics(ordered: Sequence[float]) -> Estimate:
 @cache
 def _sign_rank(count: int) -> int:
     """Give the largest rank k with P(fewer than k of the blocks lie below the median) at most 2.5 %."""
-    return int(scipy_stats.binom.ppf((1 - LEVEL) / 2, count, 0.5))
+    return next(rank for rank in range(count + 1) if special.bdtr(rank, count, 0.5) >= (1 - LEVEL) / 2)
 
 
 def _hodges_lehmann(ratios: Sequence[float]) -> Estimate:
@@ -145,4 +145,4 @@ def _exp(value: float) -> float | None:
 
 @cache
 def _t_quantile(count: int) -> float:
-    return float(scipy_stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    return float(special.stdtrit(count - 1, (1 + LEVEL) / 2))

@@ -1,73 +1,21 @@
 """The generator as a process, against small real servers: good ones, and one for each way to be bad."""
 
 import asyncio
-import json
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import SCENARIOS, drive, figures, job, together
 from loadservers import echo_server, good, http_server, reply
 
 from gatebench import histogram
 
 pytestmark = pytest.mark.server
-
-ROOT = Path(__file__).parent.parent
-SCENARIOS = ROOT / "scenarios"
-
-
-def drive(job: bytes, *, prepare: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
-    """Start a generator, give it a job, give its exit code and the one document it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gatebench.load"],
-        input=job,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        preexec_fn=prepare,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1, done.stderr.decode()
-    document: dict[str, Any] = json.loads(lines[0])
-    assert document["format"] == 1
-    return done.returncode, document
-
-
-def job(
-    host: str, *, scenario: Path = SCENARIOS / "plain.py", load: tuple[str, int] = ("closed", 4), **changes: Any
-) -> bytes:
-    values = {
-        "format": 1,
-        "scenario": str(scenario),
-        "host": host,
-        "load": {"kind": load[0], "size": load[1]},
-        "seed": 7,
-        "warmup_slice_s": 0.05,
-        "warmup_limit_s": 0.15,
-        "window_s": 0.3,
-        "timeout_s": 10.0,
-    }
-    return json.dumps(values | changes).encode()
-
-
-def together(jobs: Iterable[bytes]) -> list[tuple[int, dict[str, Any]]]:
-    """Drive several at once: most of what a short job costs is the start of a process."""
-    with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(drive, jobs))
-
-
-def figures(host: str, **changes: Any) -> dict[str, Any]:
-    code, document = drive(job(host, **changes))
-    assert code == 0, document
-    return document
 
 
 def test_a_good_server_gives_figures_without_errors() -> None:
@@ -226,59 +174,6 @@ def test_equal_seeds_ask_for_the_same_and_others_do_not() -> None:
     first, again, other = ([head.split(" ")[1] for head in server.requests[:50]] for server in servers)
     assert len(first) == 50
     assert first == again != other
-
-
-async def missing(_path: str) -> bytes:
-    return reply(b"", status=404)
-
-
-def test_every_round_trip_over_a_websocket_is_a_request_and_what_goes_wrong_an_error() -> None:
-    with echo_server() as fine, http_server(missing) as (none, _), echo_server(spoil=True) as bad:
-        with echo_server(drop_each=100) as lossy:
-            talk = partial(job, scenario=SCENARIOS / "websocket.py")
-            answers = together([talk(fine), talk(none), talk(bad), talk(lossy, timeout_s=0.1)])
-    seen, refused, spoilt, dropped = (figures for _, figures in answers)
-    assert (seen["errors"], seen["connections"]) == (0, None)
-    assert seen["bodies_checked"] == seen["requests"] > 0
-    assert 0 < seen["in_flight_mean"] <= 4
-    assert (refused["requests"], refused["error_reasons"]) == (0, {"handshake answered with status 404": 4})
-    assert spoilt["requests"] == 0
-    assert spoilt["error_reasons"] == {"echo other than the message": spoilt["errors"]}
-    assert dropped["requests"] > 0, "the user goes on over another connection"
-    assert dropped["error_reasons"] == {"no echo within 0.1 s": dropped["errors"]}
-
-
-def test_users_whose_connection_never_opens_are_errors_and_hold_nobody_up() -> None:
-    begun = time.perf_counter()
-    with echo_server(at_a_time=1) as host:
-        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("closed", 16))
-    assert time.perf_counter() - begun < 12
-    assert seen["requests"] > 0
-    assert seen["error_reasons"] == {"connection not opened within 3 s": 15}
-
-
-def test_held_connections_are_counted_and_each_speaks_once() -> None:
-    with echo_server() as host:
-        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 300))
-    assert seen["connections"] == {"offered": 300, "opened": 300, "kept": 300}
-    assert (seen["requests"], seen["errors"]) == (300, 0)
-    assert seen["warmup_settled"] is True
-
-
-def test_a_server_that_takes_few_of_many_connections_is_no_error_and_soon_known() -> None:
-    begun = time.perf_counter()
-    with echo_server(at_a_time=16) as host:
-        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 1000))
-    assert time.perf_counter() - begun < 15
-    assert seen["connections"] == {"offered": 1000, "opened": 16, "kept": 16}
-    assert (seen["requests"], seen["errors"]) == (16, 0)
-
-
-def test_connections_that_stay_silent_are_opened_and_not_kept() -> None:
-    with echo_server(drop_each=1) as host:
-        seen = figures(host, scenario=SCENARIOS / "websocket.py", load=("hold", 20))
-    assert seen["connections"] == {"offered": 20, "opened": 20, "kept": 0}
-    assert (seen["requests"], seen["errors"]) == (0, 0)
 
 
 BROKEN = {

@@ -1,0 +1,92 @@
+"""What the generator is asked to do: one JSON document, checked before anything is sent anywhere.
+
+Knows the job's format and that load goes to this machine's loopback only. Must not know Locust.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gatebench.errors import UsageError
+from gatebench.model import Load
+
+FORMAT = 1
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One measurement to be made."""
+
+    scenario: Path  # a Locust file
+    host: str  # http://ADDRESS:PORT, the address being a loopback one
+    load: Load
+    seed: int  # of all random parameters
+    warmup_slice_s: float
+    warmup_limit_s: float
+    window_s: float
+    timeout_s: float  # of a request
+
+
+def parse(text: bytes) -> Job:
+    """Read a job; UsageError says in one sentence what is wrong with it."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the job is no JSON document ({error}); write one object and close the pipe") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise UsageError(f'the job is not of a format known here; it must be an object with "format": {FORMAT}')
+    try:
+        return Job(
+            scenario=Path(_one(data, "scenario", str)),
+            host=_loopback(_one(data, "host", str)),
+            load=_load(_one(data, "load", dict)),
+            seed=_one(data, "seed", int),
+            **{key: _seconds(data, key) for key in ("warmup_slice_s", "warmup_limit_s", "window_s", "timeout_s")},
+        )
+    except KeyError as error:
+        raise UsageError(f"the job lacks {error}; gatebench/load/job.py lists what it needs") from error
+
+
+def _one(data: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    value = data[key]
+    if type(value) is not kind:
+        raise UsageError(f"the job's {key} is {value!r}; it must be of the type {kind.__name__}")
+    return value
+
+
+def _seconds(data: Mapping[str, Any], key: str) -> float:
+    value = data[key]
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise UsageError(f"the job's {key} is {value!r}; it must be a number of seconds above 0")
+    return float(value)
+
+
+def _load(data: Mapping[str, Any]) -> Load:
+    text = f"{data.get('kind')}({data.get('size')})"
+    try:
+        return Load.parse(text)
+    except ValueError:
+        raise UsageError(f"the job's load is {text}; it must be closed(USERS) or hold(CONNECTIONS)") from None
+
+
+def _loopback(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        address, port = ip_address(parts.hostname or ""), parts.port
+    except ValueError:
+        raise UsageError(
+            f"the host {url!r} is no address of this machine; give one as http://127.0.0.1:PORT"
+        ) from None
+    if parts.scheme != "http" or not port or not any(address in network for network in LOOPBACK):
+        raise UsageError(
+            f"the host {url!r} is refused; load goes to http://127.0.0.0/8 or http://[::1], with a port, only"
+        )
+    return url

@@ -1,0 +1,23 @@
+"""Messages of 32 bytes and their echoes over open WebSockets; and how many connections can be opened and kept.
+
+Under `closed(N)` each of N users sends its next message when it has the echo of the last; under `hold(N)` connections
+are opened until the server takes no more, and each speaks once in the window.
+Runs under `gatebench run`, and under plain `locust -f scenarios/websocket.py -H URL`, there always as a closed loop.
+"""
+
+from gatebench.load import WebSocketUser, task
+
+SCENARIO = {"version": 1, "title": "WebSocket echo", "routes": ["ws"], "services": [], "error_limit": 0.001}
+
+MESSAGE_BYTES = 32
+
+
+class Talker(WebSocketUser):
+    """Sends random text and wants it back."""
+
+    path = "/ws"
+
+    @task
+    def echo(self) -> None:
+        """Send one message and take back its echo."""
+        self.client.echo(f"{self.random.getrandbits(4 * MESSAGE_BYTES):0{MESSAGE_BYTES}x}")
