@@ -6,12 +6,6 @@ BIN := .venv/bin
 STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
-# uv does not read pip's settings; what pip was told of an index holds for uv too.
-PIP_INDEX := $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
-ifneq ($(PIP_INDEX),)
-export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
-endif
-
 .DEFAULT_GOAL := help
 .PHONY: help install bench quick report test lint check pins wheel clean
 
@@ -20,12 +14,15 @@ help: ## list the targets
 
 install: $(STAMP) ## set up .venv with gatebench and its pinned dependencies
 
-# uv is found on the machine, or comes from the package index into the project's own environment.
+# uv is found on the machine, or comes from the package index into the project's own environment. It does not read
+# pip's settings: what pip was told of an index holds for uv too.
 $(STAMP): requirements/dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: Python 3.11 or newer is needed; name it with PYTHON=…"; exit 4; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old, 3.11 or newer is needed; name it with PYTHON=…"; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
+	index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}; \
+	test -z "$$index" || export UV_DEFAULT_INDEX="$$index"; \
 	test -x "$$uv" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; \
 	VIRTUAL_ENV=.venv "$$uv" pip sync --quiet --require-hashes --compile-bytecode requirements/dev.txt && \
 	VIRTUAL_ENV=.venv "$$uv" pip install --quiet --no-deps --no-build-isolation --editable .
