@@ -47,7 +47,7 @@ class Watcher:
 
     def begun(self, trial: Trial) -> None:
         """Show what is being measured."""
-        label = f"block {trial.block + 1}: {trial.stack} {trial.scenario} {trial.load}"
+        label = f"block {trial.block}: {trial.stack} {trial.scenario} {trial.load}"
         self._bar.update(self._task, description=escape(label))
 
     def ended(self, run: Run) -> None:
@@ -55,7 +55,7 @@ class Watcher:
         self._bar.advance(self._task)
         done = run.number + 1
         left = (time.monotonic() - self._begun) / done * (self._total - done)
-        words = [f"{done}/{self._total}", run.stack, run.scenario, run.load, f"block {run.block + 1}:"]
+        words = [f"{done}/{self._total}", run.stack, run.scenario, run.load, f"block {run.block}:"]
         line = f"{escape(' '.join(words))} [{STYLE[run.status]}]{run.status}[/] {escape(_figures(run))}"
         if not self._console.is_terminal:
             line += f"; {left / 60:.1f} min left"

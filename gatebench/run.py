@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from gatebench import validity
-from gatebench.backends.programs import Serving
+from gatebench.backends.programs import Serving, answers
 from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
@@ -27,6 +27,7 @@ from gatebench.model import Load, Placement, Plan, Run, Scenario, Service, Stack
 from gatebench.plan import impossible
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
+DRAIN_S = 30.0
 CALIBRATION = "plain"  # the scenario on which the generator meets the do-nothing server
 
 
@@ -167,6 +168,8 @@ class Conductor:
         with self.backend.watch(self.placement, serving, self.services, generator.pid) as watch:
             figures = generator.measure(job)
         reading = watch.read(figures.start_s, figures.end_s)
+        # A server works off first what its users left behind; the contract's own patience is for healthy ones.
+        answers(f"http://{serving.host}:{serving.port}/plaintext", DRAIN_S)
         since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
         after = spoken(
             self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since

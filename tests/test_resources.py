@@ -35,6 +35,22 @@ sys.stdin.read()
 """
 
 
+# Starts and ends threads without a pause until its standard input closes; a child of it does nothing.
+RESTLESS = """
+import subprocess, sys, threading
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1)
+print(child.pid, flush=True)
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+while not over.is_set():
+    some = [threading.Thread(target=lambda: None) for _ in range(20)]
+    [one.start() for one in some]
+    [one.join() for one in some]
+child.stdin.close()
+child.wait()
+"""
+
+
 def everywhere() -> Placement:
     cpus = usable_cpus()
     return Placement(server=cpus[-1:], generator=cpus[:1], services=cpus[:1])
@@ -128,3 +144,19 @@ def test_our_own_clock_agrees_with_pythons() -> None:
     mine = cpu_clock(os.getpid())
     assert mine is not None
     assert abs(mine - time.process_time()) < 0.05
+
+
+def test_threads_that_come_and_go_are_no_process_that_ended() -> None:
+    with spawn(RESTLESS) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        watch = Watch(everywhere())
+        watch.add("server", [process.pid])
+        with watch:
+            start = time.perf_counter()
+            for _ in range(300):
+                assert sorted(tree(process.pid)) == sorted([process.pid, child])
+            end = time.perf_counter()
+        process.stdin.close()
+    assert watch.read(start, end).vanished == ()

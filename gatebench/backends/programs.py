@@ -223,11 +223,11 @@ def last_lines(log: Path) -> str:
     return " | ".join(kept) or "it wrote nothing"
 
 
-def answers(url: str) -> bool:
-    """Say whether a GET of this address is answered with 200."""
+def answers(url: str, limit_s: float = 2.0) -> bool:
+    """Say whether a GET of this address is answered with 200, within the limit."""
     with contextlib.suppress(OSError, urllib.error.URLError, ValueError):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=2) as response:
+        with opener.open(url, timeout=limit_s) as response:
             return bool(response.status == 200)
     return False
 

@@ -31,9 +31,12 @@ def tree(pid: int) -> list[int]:
     while queue:
         one = queue.pop()
         with contextlib.suppress(OSError):
-            for task in (PROC / str(one) / "task").iterdir():
-                queue += map(int, (task / "children").read_text().split())
+            tasks = list((PROC / str(one) / "task").iterdir())
             found.append(one)
+            for task in tasks:
+                # A thread that ends just now takes none of its siblings with it.
+                with contextlib.suppress(OSError):
+                    queue += map(int, (task / "children").read_text().split())
     return found
 
 
@@ -65,7 +68,7 @@ class Reading:
     usage: Mapping[str, Usage]  # party -> what its tree used
     busy_share: Mapping[str, float]  # party -> share of its CPUs' time in which anything ran on them
     steal_share: float
-    vanished: tuple[int, ...]  # processes of the server that ended meanwhile
+    vanished: tuple[int, ...]  # processes of the server that ended while it was watched
 
 
 class Watch:
@@ -78,7 +81,7 @@ class Watch:
         self._clocks: dict[str, dict[int, float]] = {}
         self._light: list[_Light] = []
         self._heavy: list[_Heavy] = []
-        self._server_trees: list[tuple[float, frozenset[int]]] = []
+        self._vanished: set[int] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
@@ -109,14 +112,17 @@ class Watch:
 
     def _sample(self, *, heavy: bool) -> None:
         if heavy:
-            self._trees = {party: [p for pid in pids for p in tree(pid)] for party, pids in self._parties.items()}
-            self._server_trees.append((time.perf_counter(), frozenset(self._trees.get("server", ()))))
+            for party, pids in self._parties.items():
+                known = self._trees.get(party, [])
+                self._trees[party] = list(dict.fromkeys([*known, *(p for pid in pids for p in tree(pid))]))
         at = time.perf_counter()
         for party, pids in self._trees.items():
             for pid in pids:
                 clock = cpu_clock(pid)
                 if clock is not None:
                     self._clocks[party][pid] = clock
+                elif party == "server":
+                    self._vanished.add(pid)
         self._light.append(_Light(at, {p: sum(c.values()) for p, c in self._clocks.items()}, _cpu_times()))
         if heavy:
             self._heavy.append(_Heavy(at, {party: _usage(pids) for party, pids in self._trees.items()}))
@@ -133,12 +139,11 @@ class Watch:
         for party, cpus in self._cpus.items():
             idle = growth(cpus, 0) + growth(cpus, 1)
             busy[party] = min(1.0, max(0.0, 1 - idle / (end - start) / len(cpus)))
-        seen = [pids for at, pids in self._server_trees if at <= end + HEAVY_S]
         return Reading(
             usage={party: self._usage(party, start, end) for party in self._parties},
             busy_share=busy,
             steal_share=growth(placed, 1) / (end - start) / len(placed),
-            vanished=tuple(sorted(frozenset().union(*seen) - seen[-1])),
+            vanished=tuple(sorted(self._vanished)),
         )
 
     def _usage(self, party: str, start: float, end: float) -> Usage:

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
+from locust import User
 from locust.exception import CatchResponseError, StopTest
-
-if TYPE_CHECKING:
-    from gatebench.load.users import HttpUser
 
 BODIES_CHECKED = 0.01  # share of answers whose bytes are compared, beside each user's first
 RECEIVE_BYTES = 65536
@@ -107,7 +105,7 @@ class Client:
 
     in_flight_since: float | None = None  # perf_counter of the request that waits for its answer
 
-    def __init__(self, user: HttpUser, target: Target, *, timeout_s: float, random: Random) -> None:
+    def __init__(self, user: User, target: Target, *, timeout_s: float, random: Random) -> None:
         self.bodies_checked = 0
         self.retries = 0  # requests sent again, since the server had closed the idle connection
         self._user = user

@@ -7,18 +7,15 @@ last is an error, and held connections, where it is the result. Must not know wi
 from __future__ import annotations
 
 from time import perf_counter, time
-from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from locust import User
 from locust.exception import CatchResponseError, StopUser
 from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
 
 from gatebench.load.client import Target, reason_of, shut
-
-if TYPE_CHECKING:
-    from gatebench.load.users import WebSocketUser
 
 HANDSHAKE_S = 3.0  # a connection whose handshake is not answered within it is not opened
 DOORS = 128  # connections being opened at once, where they are held
@@ -76,9 +73,7 @@ class EchoClient:
 
     in_flight_since: float | None = None  # perf_counter of the message whose echo is awaited
 
-    def __init__(
-        self, user: WebSocketUser, target: Target, path: str, *, hold: Hold | None, timeout_s: float
-    ) -> None:
+    def __init__(self, user: User, target: Target, path: str, *, hold: Hold | None, timeout_s: float) -> None:
         self.bodies_checked = 0
         self.retries = 0
         self._user = user
