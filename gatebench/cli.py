@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 an app failed its contract, 2 wrong usage, declaration or 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ from rich.table import Table
 
 from gatebench import __version__, declare, machine, plan
 from gatebench.errors import ContractError, GatebenchError, Interrupted, MachineError, UntrustedError, UsageError
-from gatebench.model import Run, Stack
+from gatebench.model import Plan, Run, Stack
 from gatebench.plan import impossible
 from gatebench.progress import Watcher
 from gatebench.run import now
@@ -92,9 +94,9 @@ def _top(
 def list_(root: Root = Path(), as_json: AsJson = False) -> None:
     """List stacks, scenarios and plans, and why a pair cannot run what it cannot."""
     tree = Tree.load(root.resolve())
-    names = plan.plans(tree.root)
+    plans = [plan.load(tree.root, name) for name in plan.plans(tree.root)]
     if as_json:
-        typer.echo(json.dumps(_listed(tree, list(names)), indent=2, default=str))
+        typer.echo(json.dumps(_listed(tree, plans), indent=2, default=str))
         return
     table = Table(title="Stacks")
     for heading in ("stack", "interface", "settings", "cannot run"):
@@ -116,9 +118,8 @@ def list_(root: Root = Path(), as_json: AsJson = False) -> None:
     table = Table(title="Plans")
     for heading in ("plan", "title", "trials"):
         table.add_column(heading)
-    for name in names:
-        loaded = plan.load(tree.root, name)
-        table.add_row(*map(escape, (name, loaded.title, str(len(plan.trials(loaded))))))
+    for loaded in plans:
+        table.add_row(*map(escape, (loaded.name, loaded.title, str(len(plan.trials(loaded))))))
     out.print(table)
 
 
@@ -127,7 +128,7 @@ def _lacks(tree: Tree, stack: Stack) -> dict[str, str]:
     return {name: f"{name}: {reason}" for name, reason in found if reason}
 
 
-def _listed(tree: Tree, plans: Sequence[str]) -> dict[str, Any]:
+def _listed(tree: Tree, plans: Sequence[Plan]) -> dict[str, Any]:
     return {
         "stacks": [
             {
@@ -145,9 +146,8 @@ def _listed(tree: Tree, plans: Sequence[str]) -> dict[str, Any]:
         ],
         "services": list(tree.services),
         "plans": [
-            {"name": name, "title": loaded.title, "stacks": loaded.stacks, "trials": len(plan.trials(loaded))}
-            for name in plans
-            for loaded in (plan.load(tree.root, name),)
+            {"name": each.name, "title": each.title, "stacks": each.stacks, "trials": len(plan.trials(each))}
+            for each in plans
         ],
     }
 
@@ -214,6 +214,8 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
     root: Root = Path(),
 ) -> None:
     """Measure a plan, trial by trial, into one results file; `gatebench report` makes the page from it."""
+    if session is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", session):
+        raise UsageError("--session takes up to 100 letters, digits, '.', '_' and '-'; the folder is for --out.")
     tree = Tree.load(root.resolve())
     wanted = plan.narrow(plan.load(tree.root, plan_name), stack or (), scenario or ())
     plan.check(wanted, tree.stacks, tree.scenarios)
@@ -242,8 +244,9 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
                             writer.add(one)
                             runs.append(one)
                             watcher.ended(one)
-                    except Interrupted:
-                        writer.end(ended_at=now(), interrupted=True)
+                    except (Interrupted, GatebenchError):
+                        with contextlib.suppress(MachineError):  # a full disk has been told already
+                            writer.end(ended_at=now(), interrupted=True)
                         raise
                 writer.end(ended_at=now(), interrupted=False)
     _summarise(runs)

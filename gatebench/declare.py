@@ -19,6 +19,7 @@ from gatebench.model import App, Interface, Scenario, Server, Service, Setting, 
 T = TypeVar("T")
 
 NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"  # what a name may be made of, so that stack names can be read back
+READY = "plaintext"  # the route that every app offers
 REQUIRED: Any = object()
 
 
@@ -33,7 +34,9 @@ class Table:
         self._known.add(key)
         if key not in self._data:
             if default is REQUIRED:
-                raise UsageError(f"{self._place}: the key '{key}' is missing; expected {expected}.")
+                near = difflib.get_close_matches(key, set(self._data) - self._known, n=1)
+                found = f"; found '{near[0]}' instead" if near else ""
+                raise UsageError(f"{self._place}: the key '{key}' is missing; expected {expected}{found}.")
             return default
         value = read(self._data[key])
         if value is None:
@@ -60,8 +63,8 @@ def texts(value: Any) -> tuple[str, ...] | None:
 
 
 def whole(value: Any) -> int | None:
-    """Take a whole number from 1."""
-    return value if type(value) is int and value >= 1 else None
+    """Take a whole number from 1 to a million."""
+    return value if type(value) is int and 1 <= value <= 1_000_000 else None
 
 
 def seconds(value: Any) -> float | None:
@@ -79,10 +82,9 @@ def interface(value: Any) -> Interface | None:
     return value if value in ("wsgi", "asgi") else None
 
 
-def settings(value: Any) -> dict[str, Setting] | None:
-    """Take a table of plain values."""
-    plain = isinstance(value, dict) and all(isinstance(item, str | int | float | bool) for item in value.values())
-    return dict(value) if plain else None
+def table(value: Any) -> dict[str, Any] | None:
+    """Take a table, whatever stands in it."""
+    return dict(value) if isinstance(value, dict) else None
 
 
 def reasons(value: Any) -> dict[str, str] | None:
@@ -113,6 +115,16 @@ def load_toml(path: Path, root: Path) -> Table:
         raise UsageError(f"{place}: this is not TOML: {error}.") from error
     except OSError as error:
         raise UsageError(f"{place}: cannot be read: {error.strerror}.") from error
+
+
+def _settings(declared: Table, place: str, default: Any = REQUIRED) -> dict[str, Setting]:
+    values = declared.take("settings", "a table of plain values", table, default)
+    for key, value in values.items():
+        if not isinstance(value, str | int | float | bool):
+            raise UsageError(
+                f"{place} [settings]: the key '{key}' holds {value!r}; expected a text, a number, true or false."
+            )
+    return values
 
 
 def _folder(root: Path, *parts: str) -> Path:
@@ -150,20 +162,22 @@ def apps(root: Path) -> dict[str, App]:
 
 
 def _app(path: Path, root: Path) -> App:
-    table = load_toml(path, root)
-    spoken: Interface = table.take("interface", '"wsgi" or "asgi"', interface)
+    declared = load_toml(path, root)
+    spoken: Interface = declared.take("interface", '"wsgi" or "asgi"', interface)
     work = {"wsgi": "requirements-sync.txt", "asgi": "requirements-aio.txt"}[spoken]
     shared = path.parent.parent / "work" / work
     app = App(
         name=_named(path.parent, root),
         interface=spoken,
-        target=table.take("target", 'an import path such as "app:app"', text),
+        target=declared.take("target", 'an import path such as "app:app"', text),
         folder=path.parent,
         requirements=_lines(path.parent / "requirements.txt", root)
         + (_lines(shared, root) if shared.exists() else ()),
-        lacks=table.take("lacks", "a table of routes with reasons", reasons, default={}),
+        lacks=declared.take("lacks", "a table of routes with reasons", reasons, default={}),
     )
-    table.done()
+    declared.done()
+    if READY in app.lacks:
+        raise UsageError(f"{path.relative_to(root)}: the route '{READY}' may not be lacking: it tells who is ready.")
     return app
 
 
@@ -173,22 +187,22 @@ def servers(root: Path) -> dict[str, Server]:
 
 
 def _server(path: Path, root: Path) -> Server:
-    table = load_toml(path, root)
+    declared, place = load_toml(path, root), str(path.relative_to(root))
     server = Server(
         name=_named(path, root),
-        interface=table.take("interface", '"wsgi" or "asgi"', interface),
-        requirements=table.take("requirements", "a list of requirements", texts),
-        command=table.take("command", "a list of words", texts),
-        settings=table.take("settings", "a table of plain values", settings),
-        protocols=table.take("protocols", "a list of protocols", texts),
-        lacks=table.take("lacks", "a table of routes with reasons", reasons, default={}),
+        interface=declared.take("interface", '"wsgi" or "asgi"', interface),
+        requirements=declared.take("requirements", "a list of requirements", texts),
+        command=declared.take("command", "a list of words", texts),
+        settings=_settings(declared, place),
+        protocols=declared.take("protocols", "a list of protocols", texts),
+        lacks=declared.take("lacks", "a table of routes with reasons", reasons, default={}),
     )
-    table.done()
-    declared = Table(f"{path.relative_to(root)} [settings]", server.settings)
-    declared.take("workers", "a whole number from 1", whole)
-    declared.take("pool_size", "a whole number from 1", whole)
-    declared.take("keep_alive_s", "seconds, 0 where every connection is closed", _keep_alive)
-    declared.take("concurrency", "a whole number from 1: requests that a worker holds at once", whole, default=1)
+    declared.done()
+    settings = Table(f"{place} [settings]", server.settings)
+    settings.take("workers", "a whole number from 1", whole)
+    settings.take("pool_size", "a whole number from 1", whole)
+    settings.take("keep_alive_s", "seconds, 0 where every connection is closed", _keep_alive)
+    settings.take("concurrency", "a whole number from 1: requests that a worker holds at once", whole, default=1)
     _check_words(path, root, server.command, server.settings, ("python", "host", "port", "target"))
     return server
 
@@ -229,21 +243,21 @@ def services(root: Path) -> dict[str, Service]:
 
 
 def _service(path: Path, root: Path) -> Service:
-    table = load_toml(path, root)
-    seed = table.take("seed", "the path of an SQL file beside this one", text, default="")
+    declared = load_toml(path, root)
+    seed = declared.take("seed", "the path of an SQL file beside this one", text, default="")
     service = Service(
         name=_named(path, root),
-        kind=table.take("kind", '"postgresql" or "http"', lambda v: v if v in ("postgresql", "http") else None),
-        variable=table.take("variable", "the name of an environment variable", text),
-        url=table.take("url", "a URL with {port}", text),
-        requirements=table.take("requirements", "a list of requirements", texts),
-        command=table.take("command", "a list of words", texts),
-        prepare=table.take("prepare", "a list of words", texts, default=()),
-        settings=table.take("settings", "a table of plain values", settings, default={}),
+        kind=declared.take("kind", '"postgresql" or "http"', lambda v: v if v in ("postgresql", "http") else None),
+        variable=declared.take("variable", "the name of an environment variable", text),
+        url=declared.take("url", "a URL with {port}", text),
+        requirements=declared.take("requirements", "a list of requirements", texts),
+        command=declared.take("command", "a list of words", texts),
+        prepare=declared.take("prepare", "a list of words", texts, default=()),
+        settings=_settings(declared, str(path.relative_to(root)), default={}),
         seed=path.parent / seed if seed else None,
         folder=path.parent,
     )
-    table.done()
+    declared.done()
     if service.seed is not None and not service.seed.is_file():
         raise UsageError(f"{path.relative_to(root)}: the key 'seed' names '{seed}'; expected a file beside it.")
     given = ("python", "host", "port", "data", "folder", "environment", "site_packages")
@@ -258,30 +272,30 @@ def scenarios(root: Path) -> dict[str, Scenario]:
 
 def _scenario(path: Path, root: Path) -> Scenario:
     place = str(path.relative_to(root))
-    table = Table(f"{place} SCENARIO", _literal(path, place))
+    declared = Table(f"{place} SCENARIO", _literal(path, place))
     scenario = Scenario(
         name=_named(path, root),
         path=path,
-        version=table.take("version", "a whole number from 1", whole),
-        title=table.take("title", "a line of text", text),
-        routes=table.take("routes", "a list of the contract's routes", texts),
-        services=table.take("services", "a list of services", texts, default=()),
-        error_limit=table.take("error_limit", "a share of 1", share, default=0.001),
+        version=declared.take("version", "a whole number from 1", whole),
+        title=declared.take("title", "a line of text", text),
+        routes=declared.take("routes", "a list of the contract's routes", texts),
+        services=declared.take("services", "a list of services", texts, default=()),
+        error_limit=declared.take("error_limit", "a share of 1", share, default=0.001),
     )
-    table.done()
+    declared.done()
     return scenario
 
 
 def _literal(path: Path, place: str) -> Mapping[str, Any]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=place)
     except (SyntaxError, ValueError, OSError) as error:
         raise UsageError(f"{place}: this is not Python: {error}.") from error
     for node in tree.body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["SCENARIO"]:
             try:
                 value = ast.literal_eval(node.value)
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 raise UsageError(f"{place}: SCENARIO must be a plain literal: {error}.") from error
             if isinstance(value, dict) and all(isinstance(key, str) for key in value):
                 return value

@@ -15,6 +15,7 @@ from gatebench.declare import Table, find, load_toml, seconds, text, texts, whol
 from gatebench.errors import UsageError
 from gatebench.model import Load, Measure, Plan, Scenario, Stack, Trial
 
+MOST_BLOCKS = 1000
 DEFAULT_LOAD = Load(kind="closed", size=64)  # the matched profile's
 
 
@@ -27,20 +28,39 @@ def load(root: Path, name: str) -> Plan:
     """Read the plan `name`; UsageError names file, key, what was found, what is expected."""
     path = find("plan", name, plans(root))
     table = load_toml(path, root)
+    place = str(path.relative_to(root))
     plan = Plan(
         name=name,
         title=table.take("title", "a line of text", text),
-        stacks=table.take("stacks", "a list of stacks", texts),
-        measures=_measures(table, str(path.relative_to(root))),
-        blocks=table.take("blocks", "a whole number from 1", whole),
-        seed=table.take("seed", "a whole number from 1", whole),
+        stacks=table.take("stacks", "a list of stacks, each once", _each_once),
+        measures=_measures(table, place),
+        blocks=table.take("blocks", f"a whole number from 1 to {MOST_BLOCKS}", _blocks),
+        seed=table.take("seed", "a whole number from 1 to 2147483647", _seed),
         window_s=table.take("window_s", "seconds", seconds),
         warmup_slice_s=table.take("warmup_slice_s", "seconds", seconds),
         warmup_limit_s=table.take("warmup_limit_s", "seconds", seconds),
         server_cpus=table.take("server_cpus", "a whole number from 1", whole, default=1),
     )
     table.done()
+    if plan.warmup_slice_s > plan.warmup_limit_s:
+        raise UsageError(
+            f"{place}: the key 'warmup_slice_s' holds {plan.warmup_slice_s:g}; "
+            f"expected no more than 'warmup_limit_s', which is {plan.warmup_limit_s:g}."
+        )
     return plan
+
+
+def _each_once(value: Any) -> tuple[str, ...] | None:
+    names = texts(value)
+    return names if names and len(set(names)) == len(names) else None
+
+
+def _blocks(value: Any) -> int | None:
+    return value if type(value) is int and 1 <= value <= MOST_BLOCKS else None
+
+
+def _seed(value: Any) -> int | None:
+    return value if type(value) is int and 1 <= value < 2**31 else None
 
 
 def _measures(table: Table, place: str) -> tuple[Measure, ...]:
@@ -49,13 +69,13 @@ def _measures(table: Table, place: str) -> tuple[Measure, ...]:
             return None
         found = []
         for scenario, loads in value.items():
-            for spelled in texts(loads) or ("",):
+            for spelled in _each_once(loads) or ("",):
                 try:
                     found.append(Measure(scenario=scenario, load=Load.parse(spelled)))
                 except ValueError:
                     raise UsageError(
                         f"{place}: the key 'measures.{scenario}' holds {loads!r}; "
-                        'expected a list of loads such as ["closed(64)", "hold(2000)"].'
+                        'expected a list of loads, each once, such as ["closed(64)", "hold(2000)"].'
                     ) from None
         return tuple(found)
 
@@ -100,7 +120,12 @@ def check(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scena
     for name in plan.stacks:
         find("stack", name, stacks)
     for measure in plan.measures:
-        find("scenario", measure.scenario, scenarios)
+        scenario = find("scenario", measure.scenario, scenarios)
+        if measure.load.kind == "hold" and "ws" not in scenario.routes:
+            raise UsageError(
+                f"The plan {plan.name} holds connections of '{scenario.name}' ({measure.load}), which has no "
+                "WebSocket; expected a load such as closed(64)."
+            )
 
 
 def impossible(stack: Stack, scenario: Scenario) -> str | None:

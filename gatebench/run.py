@@ -119,7 +119,7 @@ class Conductor:
             begun(trial)
             started = time.perf_counter()
             run = self.measure(trial, broken.get(trial.stack))
-            if run.fault == "machine":
+            if run.fault == "machine" and run.ready_s is None:
                 broken[trial.stack] = run.reason or ""
             yield replace(run, elapsed_s=time.perf_counter() - started)
 
@@ -166,7 +166,10 @@ class Conductor:
             return replace(run, fault="contract", reason=str(before.reason), log=serving.log())
         job = Job.of(self.plan, scenario, trial.load, trial.seed, f"http://{serving.host}:{serving.port}")
         with self.backend.watch(self.placement, serving, self.services, generator.pid) as watch:
-            figures = generator.measure(job)
+            try:
+                figures = generator.measure(job)
+            except MachineError as error:  # of the generator: the stack did start, and is tried again
+                return replace(run, fault="machine", reason=str(error), log=serving.log())
         reading = watch.read(figures.start_s, figures.end_s)
         # A server works off first what its users left behind; the contract's own patience is for healthy ones.
         answers(f"http://{serving.host}:{serving.port}/plaintext", DRAIN_S)

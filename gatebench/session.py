@@ -51,13 +51,21 @@ class Tree:
 
     @classmethod
     def load(cls, root: Path) -> Tree:
-        """Read every declaration."""
-        return cls(
+        """Read every declaration; UsageError where one names a route that the contract does not have."""
+        tree = cls(
             root=root,
             stacks=declare.stacks(root),
             scenarios=declare.scenarios(root),
             services=declare.services(root),
         )
+        known = dict.fromkeys(ROUTES)
+        for stack in tree.stacks.values():
+            for route in (*stack.app.lacks, *stack.server.lacks):
+                declare.find(f"route (in [lacks] of {stack.app.name} or {stack.server.name})", route, known)
+        for scenario in tree.scenarios.values():
+            for route in scenario.routes:
+                declare.find(f"route (in scenarios/{scenario.name}.py)", route, known)
+        return tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

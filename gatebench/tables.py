@@ -197,7 +197,16 @@ def _by_cell(session: Session) -> dict[tuple[str, str, str], list[Run]]:
 
 
 def _values(made: Sequence[Run], metric: str) -> dict[int, float]:
+    """Give a metric's figures by block.
+
+    Whether a response time has a figure hangs on how fast the block was: the fast ones alone would mislead, so either
+    every valid trial has one or none is shown.
+    """
     found = {run.block: figure(run, metric) for run in made}
+    if metric.startswith("response_") and any(
+        isinstance(found[run.block], str) for run in made if run.status == "ok"
+    ):
+        return {}
     return {block: value for block, value in found.items() if isinstance(value, float)}
 
 
@@ -253,6 +262,8 @@ def _no_ratio(wsgi: Sequence[Run], asgi: Sequence[Run], metric: str, blocks: int
     if blocks > 1:
         return "a figure of zero has no ratio"
     gaps = [f"{made[0].stack}: {text}" for made in (wsgi, asgi) for text in _reasons(made, metric)]
+    if metric.startswith("response_") and not blocks:
+        return "; ".join(["not every valid trial has this figure", *gaps])
     start = "no block has a valid trial of both" if not blocks else "one block has a valid trial of both, no spread"
     return "; ".join([start, *gaps])
 

@@ -155,6 +155,8 @@ def test_a_run_takes_the_stacks_and_scenarios_it_is_given(gatebench: Gatebench, 
         (["check", "--stack", "nothing"], "no stack named 'nothing'"),
         (["report", "no-such-file.jsonl"], "no-such-file.jsonl"),
         (["rnu"], "No such command"),
+        (["run", "--session", "../evil"], "--session takes up to 100 letters"),
+        (["run", "--session", "x" * 300], "--session takes up to 100 letters"),
         (["run", "--plna", "quick"], "No such option"),
     ],
 )

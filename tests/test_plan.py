@@ -85,7 +85,18 @@ def test_a_plan_is_read_from_its_file(tmp_path: Path) -> None:
         ('"closed(64)", "hold(10)"', '"open(64)"', "'measures.plain' holds ['open(64)']; expected a list of loads"),
         ('["closed(64)", "hold(10)"]', "3", "'measures.plain' holds 3"),
         ('"closed(64)"', '"closed(0)"', "closed(0)"),
-        ("blocks = 2", "blocks = 0", "'blocks' holds 0; expected a whole number from 1"),
+        ("blocks = 2", "blocks = 0", "'blocks' holds 0; expected a whole number from 1 to 1000"),
+        ("blocks = 2", "blocks = 100000000", "expected a whole number from 1 to 1000"),
+        (
+            "blocks = 2",
+            "blok = 3",
+            "'blocks' is missing; expected a whole number from 1 to 1000; found 'blok' instead",
+        ),
+        ("seed = 7", "seed = 99999999999999999999", "'seed' holds 99999999999999999999; expected"),
+        ('["a+s"]', "[]", "'stacks' holds []; expected a list of stacks, each once"),
+        ('["a+s"]', '["a+s", "a+s"]', "each once"),
+        ('"hold(10)"', '"closed(64)"', "each once"),
+        ("warmup_slice_s = 0.1", "warmup_slice_s = 2", "'warmup_slice_s' holds 2; expected no more than"),
         ("window_s = 1.0", "window_s = -1", "'window_s' holds -1; expected seconds"),
         ("window_s = 1.0", "windows = 1", "'window_s' is missing"),
         ("seed = 7", "seed = 7\nsead = 8", "'sead' is unknown. Did you mean seed"),
@@ -117,3 +128,10 @@ def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
     assert {m.scenario for m in flagship.measures} == {"plain", "json", "db", "external", "websocket"}
     assert flagship.blocks == 6
     assert plan.load(root, "quick").blocks >= 3
+
+
+def test_connections_are_held_only_where_there_is_a_websocket(root: Path) -> None:
+    flagship = plan.load(root, "flagship")
+    held = replace(flagship, measures=(Measure(scenario="plain", load=Load(kind="hold", size=10)),))
+    with pytest.raises(UsageError, match=r"holds connections of 'plain' \(hold\(10\)\), which has no WebSocket"):
+        plan.check(held, declare.stacks(root), declare.scenarios(root))

@@ -92,7 +92,7 @@ def test_ports_that_are_all_taken_are_told(tmp_path: Path, monkeypatch: pytest.M
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr(programs, "free_port", lambda: taken.getsockname()[1])
         with pytest.raises(MachineError, match="found its port taken 3 times"):
-            serving(SERVER, tmp_path).__enter__()
+            serving(SERVER, tmp_path, ready=lambda _: False).__enter__()
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

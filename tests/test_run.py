@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from trees import small
 
 from gatebench import plan
 from gatebench.backends.programs import Serving
@@ -158,6 +159,35 @@ def test_a_scenario_that_cannot_be_run_ends_the_session_as_the_users_mistake(tre
     who = Parties(backend=fake, driver=Refusing(backend=fake), contract=contract)
     with pytest.raises(UsageError, match=r"plain.py holds no user class"):
         runs(tree, one_cell("fastapi+uvicorn"), who)
+
+
+class Stuck(FakeDriver):
+    """A driver whose generator gets stuck the first time it meets a stack."""
+
+    stuck = False
+
+    def measure(self, job: Job) -> Figures:
+        if self.backend.serving and not Stuck.stuck:
+            Stuck.stuck = True
+            raise MachineError("The load generator did not end within 32 s")
+        return super().measure(job)
+
+
+def test_a_generator_that_gets_stuck_condemns_no_stack(tree: Tree) -> None:
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=Stuck(backend=fake), contract=contract)
+    found = runs(tree, replace(one_cell("fastapi+uvicorn"), blocks=3), who)
+    assert [(run.status, run.fault) for run in found] == [("failed", "machine"), ("ok", None), ("ok", None)]
+
+
+def test_a_route_that_the_contract_does_not_have_is_refused(tmp_path: Path) -> None:
+    small(tmp_path)
+    declared = tmp_path / "apps" / "hello" / "app.toml"
+    declared.write_text(declared.read_text(encoding="utf-8").replace("json =", "jsom ="), encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"no route \(in \[lacks\] of hello or stdlib\) named 'jsom'. Did you mean json"
+    ):
+        Tree.load(tmp_path)
 
 
 def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:

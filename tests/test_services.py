@@ -15,7 +15,7 @@ import pytest
 from gatebench import declare
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running, seeded
-from gatebench.errors import MachineError
+from gatebench.errors import MachineError, UsageError
 from gatebench.machine import usable_cpus
 from gatebench.model import Service
 
@@ -62,6 +62,28 @@ def test_a_database_that_is_not_there_is_told_in_a_sentence(postgres: Service) -
         seeded(postgres, "postgresql://nobody:secret@127.0.0.1:1/none"),
     ):
         pass
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h:abc/db", "host=127.0.0.1 dbname=x", "http://127.0.0.1:1"])
+def test_what_is_no_database_url_is_the_users_to_mend(postgres: Service, url: str) -> None:
+    with pytest.raises(UsageError, match="GATEBENCH_DATABASE_URL holds no database URL"), seeded(postgres, url):
+        pass
+
+
+def test_a_seed_that_fails_leaves_no_schema_behind(postgres: Service, postgres_url: str, tmp_path: Path) -> None:
+    (tmp_path / "seed.sql").write_text("create table x (); select 1 / 0", encoding="utf-8")
+    url, count = (
+        postgres_url.split("?", maxsplit=1)[0],
+        "select count(*) from pg_namespace where nspname like 'gatebench%'",
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        before = connection.execute(count).fetchone()
+        with (
+            pytest.raises(MachineError, match="division by zero"),
+            seeded(replace(postgres, seed=tmp_path / "seed.sql"), url),
+        ):
+            pass
+        assert connection.execute(count).fetchone() == before
 
 
 def test_a_database_that_does_not_start_is_told_with_its_log_and_leaves_nothing(

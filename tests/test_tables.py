@@ -202,3 +202,16 @@ def test_memory_of_different_numbers_of_connections_is_not_compared() -> None:
     assert unlike.asgi_value is not None
     like = sessions.session(stacks=PAIR, measures=measures, spoil=lambda run: replace(run, connections_kept=1990))
     assert only(like, "pss_bytes").ratio is not None
+
+
+def test_a_p99_that_only_the_fast_blocks_have_is_not_shown() -> None:
+    """Fewer responses come of a slow block: to take the others alone would put p99 below the truth, or the median."""
+    session = sessions.session(
+        stacks=PAIR,
+        measures=PLAIN,
+        spoil=lambda run: replace(run, response=of_seconds([0.05] * 500)) if run.block == 2 else run,
+    )
+    assert pd.isna(cell(session, SYNC, "response_p99_s")["value"])
+    assert "(block 2)" in cell(session, SYNC, "response_p99_s")["reasons"]
+    assert cell(session, SYNC, "response_p50_s")["blocks"] == 6
+    assert (only(session, "response_p99_s").reason or "").startswith("not every valid trial has this figure")

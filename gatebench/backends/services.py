@@ -23,7 +23,7 @@ import psycopg
 from gatebench import envs
 from gatebench.backends.programs import HOST, LOG_LINES, answers, started, surroundings
 from gatebench.declare import fill
-from gatebench.errors import MachineError
+from gatebench.errors import MachineError, UsageError
 from gatebench.machine import pinned
 from gatebench.model import Service, Setting
 
@@ -119,29 +119,39 @@ def _version(service: Service, url: str, environment: envs.Environment) -> str:
 @contextlib.contextmanager
 def seeded(service: Service, url: str) -> Iterator[str]:
     """Fill a schema of this session's own, and drop it at the end; so sessions share a server and never a row."""
+    where = _split(service, url)
     schema = f"gatebench_{uuid.uuid4().hex[:12]}"
-    joint = "&" if urllib.parse.urlsplit(url).query else "?"
-    own = f"{url}{joint}options={urllib.parse.quote(f'-csearch_path={schema}')}"
+    own = f"{url}{'&' if where.query else '?'}options={urllib.parse.quote(f'-csearch_path={schema}')}"
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(f"create schema {schema}".encode())
-        with psycopg.connect(own, autocommit=True) as connection:
-            if service.seed is not None:
-                connection.execute(service.seed.read_bytes())
-    except psycopg.Error as error:
-        where = urllib.parse.urlsplit(url)
-        raise MachineError(
-            f"The database at {where.hostname}:{where.port} could not be filled: {' '.join(str(error).split())}; "
-            f"see {service.variable} and that its user may create a schema."
-        ) from error
-    try:
+        try:
+            with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+                connection.execute(f"create schema {schema}".encode())
+            with psycopg.connect(own, autocommit=True) as connection:
+                if service.seed is not None:
+                    connection.execute(service.seed.read_bytes())
+        except psycopg.Error as error:
+            raise MachineError(
+                f"The database at {where.hostname}:{where.port} could not be filled: {' '.join(str(error).split())}; "
+                f"see {service.variable} and that its user may create a schema."
+            ) from error
         yield own
     finally:
         with (
             contextlib.suppress(psycopg.Error),
             psycopg.connect(url, autocommit=True, connect_timeout=2) as connection,
         ):
-            connection.execute(f"drop schema {schema} cascade".encode())
+            connection.execute(f"drop schema if exists {schema} cascade".encode())
+
+
+def _split(service: Service, url: str) -> urllib.parse.SplitResult:
+    try:
+        where = urllib.parse.urlsplit(url)
+        _ = where.port
+    except ValueError:
+        where = urllib.parse.SplitResult("", "", "", "", "")
+    if where.scheme not in ("postgresql", "postgres"):
+        raise UsageError(f"{service.variable} holds no database URL; expected postgresql://user@127.0.0.1:5432/name.")
+    return where
 
 
 def _prepare(service: Service, words: list[str], user: str | None, folder: Path, cpus: tuple[int, ...]) -> None:
