@@ -118,7 +118,7 @@ def load_toml(path: Path, root: Path) -> Table:
 
 
 def _settings(declared: Table, place: str, default: Any = REQUIRED) -> dict[str, Setting]:
-    values = declared.take("settings", "a table of plain values", table, default)
+    values: dict[str, Setting] = declared.take("settings", "a table of plain values", table, default)
     for key, value in values.items():
         if not isinstance(value, str | int | float | bool):
             raise UsageError(
