@@ -7,10 +7,10 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench quick report test lint check pins wheel clean
+.PHONY: help install bench bench-generator quick report test lint check pins wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## set up .venv with gatebench and its pinned dependencies
 
@@ -35,6 +35,9 @@ bench: install ## measure PLAN (flagship unless named) and write reports/index.h
 
 quick: ## the same in two minutes, with wide intervals
 	@$(MAKE) --no-print-directory bench PLAN=quick
+
+bench-generator: install ## measure the load generator against its targets, beside wrk and h2load
+	@$(BIN)/python -m gatebench.bench
 
 report: install ## make the page again from the newest results
 	@$(BIN)/gatebench report

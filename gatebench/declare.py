@@ -73,8 +73,8 @@ def seconds(value: Any) -> float | None:
 
 
 def share(value: Any) -> float | None:
-    """Take a share of 1."""
-    return float(value) if type(value) in (int, float) and 0 <= value <= 1 else None
+    """Take a share of 1 that is less than all."""
+    return float(value) if type(value) in (int, float) and 0 <= value < 1 else None
 
 
 def interface(value: Any) -> Interface | None:
@@ -280,7 +280,7 @@ def _scenario(path: Path, root: Path) -> Scenario:
         title=declared.take("title", "a line of text", text),
         routes=declared.take("routes", "a list of the contract's routes", texts),
         services=declared.take("services", "a list of services", texts, default=()),
-        error_limit=declared.take("error_limit", "a share of 1", share, default=0.001),
+        error_limit=declared.take("error_limit", "a share from 0 to below 1", share, default=0.001),
     )
     declared.done()
     return scenario

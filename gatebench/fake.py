@@ -20,8 +20,8 @@ from gatebench.backends.programs import HOST, Serving
 from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
-from gatebench.generator import Figures, Generator, Job
-from gatebench.model import Placement, Service, Stack, Usage
+from gatebench.generator import Arrivals, Figures, Generator, Job
+from gatebench.model import Histogram, Placement, Service, Stack, Step, Usage
 
 SAMPLES = 2000
 INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0}
@@ -75,7 +75,7 @@ class FakeBackend:
         yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
 
     @contextlib.contextmanager
-    def serve_nothing(self, placement: Placement, *, close: bool) -> Iterator[Serving]:
+    def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> Iterator[Serving]:
         """Pretend that the do-nothing server answers."""
         self.serving.clear()
         yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
@@ -101,30 +101,73 @@ class FakeDriver:
     def measure(self, job: Job) -> Figures:
         """Invent a trial's figures."""
         chance = random.Random(job.seed)  # noqa: S311 - invented figures, not a secret
-        rate = 100_000.0  # the do-nothing server's
+        most = 100_000.0  # the do-nothing server's rate
         if self.backend.serving:
             stack = self.backend.serving[-1]
-            rate = INVENTED_RPS[stack.app.interface] * chance.lognormvariate(0, 0.05)
-        seconds = job.load.size / rate
-        start = time.perf_counter()
-        hold = job.load.kind == "hold"
+            most = INVENTED_RPS[stack.app.interface] * chance.lognormvariate(0, 0.05)
+        start, hold = time.perf_counter(), job.load.kind == "hold"
+        steps = tuple(_steps(job, most)) if job.load.kind == "search" else ()
+        arrivals, response_s = None, job.load.size / most
+        if job.load.paced:
+            offered = max((step.rate_rps for step in steps if step.held), default=float(job.load.size))
+            arrivals, response_s = _paced(job, offered, most, chance)
+        answered = round(most * job.window_s) if arrivals is None else arrivals.due - arrivals.unanswered
+        unanswered = arrivals.unanswered if arrivals else 0
         return Figures(
             warmup_s=job.warmup_slice_s * 2,
             warmup_settled=True,
             start_s=start,
             end_s=start + job.window_s,
-            requests=round(rate * job.window_s),
-            errors=0,
-            error_reasons={},
+            requests=answered,
+            errors=unanswered,
+            error_reasons={"no answer": unanswered} if unanswered else {},
             bodies_checked=SAMPLES // 100,
             retries=0,
-            response=histogram.of_seconds(seconds * chance.lognormvariate(0, 0.2) for _ in range(SAMPLES)),
-            in_flight_mean=float(job.load.size),
+            response=_spread(response_s, chance),
+            in_flight_mean=answered * response_s / job.window_s if job.load.paced else float(job.load.size),
             delay_s=0.0,
             offered=job.load.size if hold else None,
-            opened=round(job.load.size * min(1.0, rate / 3000)) if hold else None,
-            kept=round(job.load.size * min(1.0, rate / 3000)) if hold else None,
+            opened=round(job.load.size * min(1.0, most / 3000)) if hold else None,
+            kept=round(job.load.size * min(1.0, most / 3000)) if hold else None,
+            arrivals=arrivals,
+            loop_lag_p99_s=0.0002,
+            steps=steps,
         )
+
+
+def _waiting_s(rate: float, most: float) -> float:
+    """Give the mean response time of a queue that serves `most` a second and is offered less."""
+    return 1 / (most - rate)
+
+
+def _spread(mean_s: float, chance: random.Random) -> Histogram:
+    return histogram.of_seconds(mean_s * chance.lognormvariate(0, 0.2) for _ in range(SAMPLES))
+
+
+def _paced(job: Job, offered: float, most: float, chance: random.Random) -> tuple[Arrivals, float]:
+    """Invent what becomes of arrivals; those beyond what the server can do wait, and are never answered."""
+    due, ended = round(offered * job.window_s), round(min(offered, most) * job.window_s)
+    response_s = _waiting_s(offered, most) if offered < 0.99 * most else job.window_s
+    arrivals = Arrivals(
+        due=due,
+        ended=ended,
+        overrun=due - ended,
+        unanswered=due - ended,
+        send_lag_p99_s=0.0001,
+        service=_spread(1 / most, chance),
+    )
+    return arrivals, response_s
+
+
+def _steps(job: Job, most: float) -> Iterator[Step]:
+    """Halve the rates between nothing and what the server can do."""
+    low, high = 0.0, most
+    for _ in range(6):
+        rate = (low + high) / 2
+        p99_s = 1.6 * _waiting_s(rate, most)
+        held = p99_s < job.load.size / 1000
+        yield Step(rate_rps=rate, p99_s=p99_s, errors_share=0.0, achieved_share=1.0, held=held)
+        low, high = (rate, high) if held else (low, rate)
 
 
 def contract(**_asked: object) -> Outcome:

@@ -18,10 +18,13 @@ from gatebench import histogram
 from gatebench.backends.programs import last_lines, stop, surroundings, uninterrupted
 from gatebench.errors import GatebenchError, MachineError, UsageError
 from gatebench.machine import pinned, require_open_files
-from gatebench.model import Histogram, Load, Placement, Plan, Scenario
+from gatebench.model import Histogram, Load, Placement, Plan, Scenario, Step
 
 TIMEOUT_S = 10.0  # of one request
 SPARE_S = 30.0  # what a job may take beyond its warm-up and window: connecting, and ending
+SEARCH_WINDOWS = 24  # the most that a search may take
+SEARCH_STEP_S = 2.0  # what a step of a search may take beyond its window
+OPENED_PER_S = 1000.0  # connections to be held may be opened as slowly as this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Job:
     scenario: Path
     host: str  # http://127.0.0.1:port
     load: Load
+    error_limit: float  # share of requests that may fail: a search stays below it
     seed: int
     warmup_slice_s: float
     warmup_limit_s: float
@@ -43,11 +47,21 @@ class Job:
             scenario=scenario.path,
             host=host,
             load=load,
+            error_limit=scenario.error_limit,
             seed=seed,
             warmup_slice_s=plan.warmup_slice_s,
             warmup_limit_s=plan.warmup_limit_s,
             window_s=plan.window_s,
         )
+
+    @property
+    def limit_s(self) -> float:
+        """How long the generator may take before it is given up."""
+        windows_s = self.window_s
+        if self.load.kind == "search":
+            windows_s = SEARCH_WINDOWS * (self.window_s + SEARCH_STEP_S)
+        opening_s = self.load.size / OPENED_PER_S if self.load.kind == "hold" else 0.0
+        return self.warmup_limit_s + windows_s + opening_s + SPARE_S
 
     def document(self) -> str:
         """Spell the job as the generator reads it."""
@@ -57,6 +71,7 @@ class Job:
                 "scenario": str(self.scenario.resolve()),
                 "host": self.host,
                 "load": {"kind": self.load.kind, "size": self.load.size},
+                "error_limit": self.error_limit,
                 "seed": self.seed,
                 "warmup_slice_s": self.warmup_slice_s,
                 "warmup_limit_s": self.warmup_limit_s,
@@ -64,6 +79,18 @@ class Job:
                 "timeout_s": TIMEOUT_S,
             }
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What became of arrivals by a clock, of those that were due within the window."""
+
+    due: int
+    ended: int  # answers, good or bad, that came within the window, whenever they were due
+    overrun: int  # found no free connection
+    unanswered: int
+    send_lag_p99_s: float | None
+    service: Histogram  # response times from the real send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +112,9 @@ class Figures:
     offered: int | None
     opened: int | None
     kept: int | None
+    arrivals: Arrivals | None  # under loads that are paced by a clock
+    loop_lag_p99_s: float | None
+    steps: tuple[Step, ...]  # of a search
 
 
 class Generator(Protocol):
@@ -114,13 +144,12 @@ class _Process:
     log: Path
 
     def measure(self, job: Job) -> Figures:
-        require_open_files(job.load.size)
-        limit = job.warmup_limit_s + job.window_s + SPARE_S
+        require_open_files(job.load.connections)
         try:
-            answer, _ = self.process.communicate(job.document().encode(), timeout=limit)
+            answer, _ = self.process.communicate(job.document().encode(), timeout=job.limit_s)
         except subprocess.TimeoutExpired as error:
             raise MachineError(
-                f"The load generator did not end within {limit:.0f} s: {last_lines(self.log)}"
+                f"The load generator did not end within {job.limit_s:.0f} s: {last_lines(self.log)}"
             ) from error
         try:
             document = json.loads(answer.splitlines()[-1])
@@ -179,4 +208,30 @@ def read(document: Mapping[str, Any]) -> Figures:
         offered=connections.get("offered"),
         opened=connections.get("opened"),
         kept=connections.get("kept"),
+        arrivals=_arrivals(document.get("arrivals")),
+        loop_lag_p99_s=document.get("loop_lag_p99_s"),
+        steps=tuple(_step(step) for step in document.get("steps") or ()),
+    )
+
+
+def _arrivals(document: Mapping[str, Any] | None) -> Arrivals | None:
+    if document is None:
+        return None
+    return Arrivals(
+        due=document["due"],
+        ended=document["ended"],
+        overrun=document["overrun"],
+        unanswered=document["unanswered"],
+        send_lag_p99_s=document["send_lag_p99_s"],
+        service=histogram.from_json(document["service"]),
+    )
+
+
+def _step(document: Mapping[str, Any]) -> Step:
+    return Step(
+        rate_rps=document["rate"],
+        p99_s=document["p99_s"],
+        errors_share=document["errors_share"],
+        achieved_share=document["achieved_share"],
+        held=document["held"],
     )

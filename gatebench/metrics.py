@@ -9,13 +9,17 @@ import math
 from collections.abc import Callable
 
 from gatebench.histogram import percentile
-from gatebench.model import Metric, Run
+from gatebench.model import Load, Metric, Run
 
 Reader = Callable[[Run], float | None]
 
 
+def _held(run: Run) -> bool:
+    return Load.parse(run.load).kind == "hold"
+
+
 def _rate(run: Run) -> float | None:
-    if run.load.startswith("hold") or run.requests is None or not run.window_s:
+    if _held(run) or run.requests is None or not run.window_s:
         return None
     return run.requests / run.window_s
 
@@ -46,7 +50,7 @@ TABLE: dict[str, tuple[Metric, Reader]] = {
         ),
         (
             Metric(name="connections", title="Connections kept", unit="", better="higher"),
-            lambda run: run.connections_kept if run.load.startswith("hold") else None,
+            lambda run: run.connections_kept if _held(run) else None,
         ),
     )
 }

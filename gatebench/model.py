@@ -9,12 +9,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Interface = Literal["wsgi", "asgi"]
 Status = Literal["ok", "void", "failed"]
 Fault = Literal["contract", "machine", "impossible"]
+LoadKind = Literal["closed", "hold", "open", "poisson", "search"]
 Setting = str | int | float | bool
+
+LOAD_KINDS: tuple[LoadKind, ...] = get_args(LoadKind)
+LARGEST_LOAD = 999_999  # users, connections, arrivals a second or milliseconds
+OPEN_CONNECTIONS = 256  # the most that an open loop uses; an arrival that finds none free waits, and is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,22 +101,39 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How hard a scenario presses: `closed(users)` or `hold(connections)`."""
+    """How hard a scenario presses.
 
-    kind: Literal["closed", "hold"]
-    size: int  # users of a closed loop, or connections offered
+    `closed(users)`: each sends the next request when the last one was answered; `hold(connections)`: offered, and
+    kept; `open(rate)` and `poisson(rate)`: arrivals a second by a clock, evenly or at random; `search(50ms)`: the
+    highest rate of even arrivals whose p99 stays below that.
+    """
+
+    kind: LoadKind
+    size: int  # users, connections offered, arrivals a second, or the limit on p99 in milliseconds
 
     def __str__(self) -> str:
-        """Give the load's one spelling, as results and plans have it: `closed(64)`."""
-        return f"{self.kind}({self.size})"
+        """Give the load's one spelling, as results and plans have it: `closed(64)`, `search(50ms)`."""
+        return f"{self.kind}({self.size}{'ms' if self.kind == 'search' else ''})"
 
     @classmethod
     def parse(cls, text: str) -> Load:
-        """Read `closed(64)` or `hold(2000)`; ValueError otherwise."""
-        match = re.fullmatch(r"(closed|hold)\(([1-9][0-9]{0,5})\)", text)
-        if match is None:
+        """Read `closed(64)`, `open(500)` or `search(50ms)`; ValueError otherwise."""
+        match = re.fullmatch(r"([a-z]+)\(([1-9][0-9]{0,5})(?:ms)?\)", text)
+        loads = (cls(kind=kind, size=int(match[2])) for kind in LOAD_KINDS if match and match[1] == kind)
+        load = next(loads, None)
+        if load is None or str(load) != text:
             raise ValueError(text)
-        return cls(kind="closed" if match[1] == "closed" else "hold", size=int(match[2]))
+        return load
+
+    @property
+    def paced(self) -> bool:
+        """Whether requests are sent by a clock, however slow the answers are: an open loop."""
+        return self.kind in ("open", "poisson", "search")
+
+    @property
+    def connections(self) -> int:
+        """How many connections it uses at most."""
+        return OPEN_CONNECTIONS if self.paced else self.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +215,17 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A rate that a search tried, and what came of it."""
+
+    rate_rps: float  # arrivals
+    p99_s: float | None  # of the response times
+    errors_share: float  # of the arrivals
+    achieved_share: float  # answers a second, of the arrivals a second
+    held: bool  # whether all of them were within their limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a party used of the machine during the window."""
 
@@ -246,6 +279,13 @@ class Run:
     connections_offered: int | None = None
     connections_opened: int | None = None
     connections_kept: int | None = None
+    # what it saw of arrivals by a clock; the figures above are then of those due within the window
+    arrivals_due: int | None = None
+    arrivals_ended: int | None = None  # answers, good or bad, that came within the window
+    arrivals_overrun: int | None = None  # found no free connection and had to wait for one
+    arrivals_unanswered: int | None = None  # errors too
+    service: Histogram | None = None  # as response, but from the real send
+    search_steps: tuple[Step, ...] = ()  # in the order in which they were tried
     # what it cost
     ready_s: float | None = None  # from start to the first good answer
     server: Usage = Usage()
@@ -258,6 +298,8 @@ class Run:
     generator_busy_share: float | None = None  # of its CPUs, by anything
     generator_delay_share: float | None = None  # time it was ready to run and did not
     generator_ceiling_share: float | None = None  # of the rate it reaches on a do-nothing server
+    generator_send_lag_s: float | None = None  # p99, from the intended send to the real one
+    generator_loop_lag_s: float | None = None  # p99, how late its event loop came round
     steal_share: float | None = None  # taken by the hypervisor, over all CPUs placed
 
 
@@ -276,7 +318,7 @@ class Session:
     tools: Mapping[str, str]  # tool -> version
     stacks: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> {"settings": …, "versions": …}
     services: Mapping[str, Mapping[str, Setting]]  # service -> settings and version
-    ceilings: Mapping[str, float]  # "keep-alive", "close" -> requests/s of the generator on a do-nothing server
+    ceilings: Mapping[str, float]  # "keep-alive", "close", "websocket" -> requests/s on a do-nothing server
     scenarios: Mapping[str, str] = field(default_factory=dict)  # scenario -> its title
     runs: tuple[Run, ...] = ()
     ended_at: str | None = None  # None where the session was killed

@@ -75,7 +75,7 @@ def _measures(table: Table, place: str) -> tuple[Measure, ...]:
                 except ValueError:
                     raise UsageError(
                         f"{place}: the key 'measures.{scenario}' holds {loads!r}; "
-                        'expected a list of loads, each once, such as ["closed(64)", "hold(2000)"].'
+                        'expected a list of loads, each once, such as ["closed(64)", "open(500)"].'
                     ) from None
         return tuple(found)
 

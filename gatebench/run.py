@@ -24,11 +24,11 @@ from gatebench.contract import Outcome
 from gatebench.errors import MachineError
 from gatebench.generator import Driver, Figures, Generator, Job
 from gatebench.model import Load, Placement, Plan, Run, Scenario, Service, Stack, Trial
-from gatebench.plan import impossible
+from gatebench.plan import DEFAULT_LOAD, impossible
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
 DRAIN_S = 30.0
-CALIBRATION = "plain"  # the scenario on which the generator meets the do-nothing server
+CALIBRATIONS = {"keep-alive": "plain", "close": "plain", "websocket": "websocket"}  # ceiling -> its scenario
 
 
 class Watch(Protocol):
@@ -66,8 +66,8 @@ class Backend(Protocol):
         """Start a stack."""
         ...
 
-    def serve_nothing(self, placement: Placement, *, close: bool) -> AbstractContextManager[Serving]:
-        """Start the do-nothing server where a stack would be."""
+    def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> AbstractContextManager[Serving]:
+        """Start the do-nothing server where a stack would be; it may close connections, or echo over WebSocket."""
         ...
 
     def watch(self, placement: Placement, serving: Serving, services: Services, generator: int) -> Watch:
@@ -196,8 +196,9 @@ class Conductor:
             cpu_s = reading.usage[party].cpu_s
             return None if cpu_s is None else cpu_s / window / len(cpus)
 
-        ceiling = self.ceilings.get("keep-alive" if stack.server.settings["keep_alive_s"] else "close")
-        http = run.load.startswith("closed") and "ws" not in self.scenarios[run.scenario].routes
+        which = ceiling_of(stack, self.scenarios[run.scenario], Load.parse(run.load))
+        ceiling = self.ceilings.get(which) if which else None
+        answered = figures.arrivals.ended if figures.arrivals else figures.requests
         return replace(
             run,
             server=reading.usage["server"],
@@ -208,7 +209,9 @@ class Conductor:
             generator_cpu_share=share("generator", self.placement.generator),
             generator_busy_share=reading.busy_share["generator"],
             generator_delay_share=None if figures.delay_s is None else figures.delay_s / window,
-            generator_ceiling_share=figures.requests / window / ceiling if ceiling and http else None,
+            generator_ceiling_share=answered / window / ceiling if ceiling else None,
+            generator_send_lag_s=figures.arrivals.send_lag_p99_s if figures.arrivals else None,
+            generator_loop_lag_s=figures.loop_lag_p99_s,
             steal_share=reading.steal_share,
         )
 
@@ -238,6 +241,7 @@ def spoken(
 
 def _with_figures(run: Run, figures: Figures) -> Run:
     retried = (f"{figures.retries} requests were sent again on a fresh connection",) if figures.retries else ()
+    arrivals = figures.arrivals
     unsettled = () if figures.warmup_settled else ("the rate had not settled when the warm-up ended",)
     return replace(
         run,
@@ -252,19 +256,63 @@ def _with_figures(run: Run, figures: Figures) -> Run:
         connections_offered=figures.offered,
         connections_opened=figures.opened,
         connections_kept=figures.kept,
+        arrivals_due=arrivals.due if arrivals else None,
+        arrivals_ended=arrivals.ended if arrivals else None,
+        arrivals_overrun=arrivals.overrun if arrivals else None,
+        arrivals_unanswered=arrivals.unanswered if arrivals else None,
+        service=arrivals.service if arrivals else None,
+        search_steps=figures.steps,
         warnings=(*run.warnings, *retried, *unsettled),
     )
 
 
+def ceiling_of(stack: Stack, scenario: Scenario, load: Load) -> str | None:
+    """Name the ceiling of the generator that a trial's rate is set against; None where connections are held."""
+    if load.kind == "hold":
+        return None
+    if "ws" in scenario.routes:
+        return "websocket"
+    return "keep-alive" if stack.server.settings["keep_alive_s"] else "close"
+
+
+def ceilings_needed(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scenario]) -> dict[str, Load]:
+    """Say which ceilings some trial of a plan needs, each with the load that finds it.
+
+    A ceiling whose scenario is missing is left out. Over WebSocket the load is the plan's own closed one, chosen for
+    what its stacks can hold.
+    """
+    measured = [(measure.load, scenarios[measure.scenario]) for measure in plan.measures]
+    own = (load for load, scenario in measured if load.kind == "closed" and "ws" in scenario.routes)
+    loads = {"websocket": next(own, DEFAULT_LOAD)}
+    needed = (
+        ceiling_of(stacks[name], scenario, load)
+        for load, scenario in measured
+        for name in plan.stacks
+        if not impossible(stacks[name], scenario)
+    )
+    return {
+        name: loads.get(name, DEFAULT_LOAD)
+        for name in dict.fromkeys(needed)
+        if name is not None and CALIBRATIONS[name] in scenarios
+    }
+
+
 def calibrate(
-    plan: Plan, scenario: Scenario, placement: Placement, backend: Backend, driver: Driver
+    plan: Plan,
+    needed: Mapping[str, Load],
+    scenarios: Mapping[str, Scenario],
+    *,
+    placement: Placement,
+    backend: Backend,
+    driver: Driver,
 ) -> dict[str, float]:
-    """Find the generator's ceiling: its rate on a server that does nothing, with and without keep-alive."""
+    """Find the generator's ceilings: its rate on a server that does nothing, under each load that is asked for."""
     ceilings = {}
-    for name, close in (("keep-alive", False), ("close", True)):
-        with driver.start(placement) as generator, backend.serve_nothing(placement, close=close) as serving:
-            load, host = Load(kind="closed", size=64), f"http://{serving.host}:{serving.port}"
-            figures = generator.measure(Job.of(plan, scenario, load, plan.seed, host))
+    for name, load in needed.items():
+        nothing = backend.serve_nothing(placement, close=name == "close", websocket=name == "websocket")
+        with driver.start(placement) as generator, nothing as serving:
+            host = f"http://{serving.host}:{serving.port}"
+            figures = generator.measure(Job.of(plan, scenarios[CALIBRATIONS[name]], load, plan.seed, host))
             ceilings[name] = round(figures.requests / (figures.end_s - figures.start_s), 1)
     return ceilings
 

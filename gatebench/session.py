@@ -25,12 +25,12 @@ from gatebench.fake import contract as fake_contract
 from gatebench.generator import Driver, Locust
 from gatebench.model import Plan, Scenario, Service, Session, Setting, Stack
 from gatebench.run import (
-    CALIBRATION,
     DATE_STEP_S,
     Backend,
     Conductor,
     Contract,
     calibrate,
+    ceilings_needed,
     commit,
     now,
     spoken,
@@ -103,7 +103,7 @@ def opened(
     plan.check(wanted, tree.stacks, tree.scenarios)
     facts = machine.facts()
     for measure in wanted.measures:
-        machine.require_open_files(measure.load.size)
+        machine.require_open_files(measure.load.connections)
     placement = machine.place(machine.usable_cpus(), wanted.server_cpus)
     chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
     described: dict[str, dict[str, dict[str, Setting]]] = {}
@@ -120,10 +120,12 @@ def opened(
         machine.pinned(placement.services),
         who.backend.services(_services(tree, sorted(needed)), placement) as services,
     ):
-        ceilings = {}
-        if CALIBRATION in tree.scenarios:
+        calibrations = ceilings_needed(wanted, tree.stacks, tree.scenarios)
+        if calibrations:
             told("calibrating the generator on a server that does nothing")
-            ceilings = calibrate(wanted, tree.scenarios[CALIBRATION], placement, who.backend, who.driver)
+        ceilings = calibrate(
+            wanted, calibrations, tree.scenarios, placement=placement, backend=who.backend, driver=who.driver
+        )
         header = Session(
             format_version=FORMAT_VERSION,
             name=name or f"{wanted.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}",

@@ -171,7 +171,7 @@ class _Reading:
 
     def _check_run(self, number: int, run: Run) -> None:
         assert self.header is not None  # noqa: S101 -- the caller has seen the header
-        _check(run.load, "load", Load.parse, "a load such as closed(64) or hold(2000)")
+        _check(run.load, "load", Load.parse, "a load such as closed(64), hold(2000) or open(500)")
         _check_time(run.started_at, "started_at")
         for key in ("session", "backend"):
             expected = self.header.name if key == "session" else self.header.backend

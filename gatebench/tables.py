@@ -14,10 +14,10 @@ import pandas as pd
 
 from gatebench import metrics
 from gatebench.histogram import samples_needed
-from gatebench.model import Comparison, Estimate, Run, Session
+from gatebench.model import Comparison, Estimate, Load, Run, Session
 from gatebench.stats import ENOUGH, median_interval, ratio
 
-CLOSED = ("rate_rps", "response_p50_s", "response_p99_s", "cpu_us_per_request", "pss_bytes")
+ANSWERED = ("rate_rps", "response_p50_s", "response_p99_s", "cpu_us_per_request", "pss_bytes")
 HELD = ("connections", "pss_bytes")
 UNLIKE = "the stacks kept different numbers of connections, so their memory does not compare"
 
@@ -55,6 +55,12 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "generator_busy_share": "of the generator's CPUs, by anything",
         "generator_delay_share": "of the window, ready to run and not running",
         "generator_ceiling_share": "of the rate it reaches on a do-nothing server",
+        "generator_send_lag_s": "p99 of how late requests were sent, under a load that a clock paces",
+        "generator_loop_lag_s": "p99 of how late its event loop came round",
+        "arrivals_due": "within the window, under a load that a clock paces",
+        "arrivals_ended": "answers, good or bad, that came within the window",
+        "arrivals_overrun": "of those due, found no free connection and had to wait",
+        "arrivals_unanswered": "of those due, never answered",
         "steal_share": "of the CPUs' time, taken by the hypervisor",
     },
     "cells": {
@@ -129,7 +135,7 @@ def comparisons(session: Session) -> tuple[Comparison, ...]:
         for wsgi in (stack for stack in here if interface[stack] == "wsgi"):
             for asgi in (stack for stack in here if interface[stack] == "asgi"):
                 arms = by_cell[wsgi, scenario, load], by_cell[asgi, scenario, load]
-                found += [_compare(*arms, metric, session.plan.blocks) for metric in metrics_of(load)]
+                found += [_compare(*arms, metric, session.plan.blocks) for metric in compared_of(load)]
     return tuple(found)
 
 
@@ -159,7 +165,13 @@ def column_frame() -> pd.DataFrame:
 
 def metrics_of(load: str) -> tuple[str, ...]:
     """Name the metrics that mean something under a load."""
-    return HELD if load.startswith("hold") else CLOSED
+    return HELD if Load.parse(load).kind == "hold" else ANSWERED
+
+
+def compared_of(load: str) -> tuple[str, ...]:
+    """Name the metrics that tell stacks apart under a load: a rate that was given to both does not."""
+    given = ("rate_rps",) if Load.parse(load).kind in ("open", "poisson") else ()
+    return tuple(metric for metric in metrics_of(load) if metric not in given)
 
 
 def figure(run: Run, metric: str) -> float | str:

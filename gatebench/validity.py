@@ -5,10 +5,11 @@ Knows one run at a time. Must not know how it was made, nor any other run: nothi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatebench.histogram import mean
+from gatebench.histogram import mean, percentile
 from gatebench.model import Load, Run
 
 GENERATOR_DELAY = 0.05  # run-queue delay: above, the generator was starved by a neighbour
@@ -17,6 +18,12 @@ GENERATOR_CEILING = 0.70  # of what it reaches on a do-nothing server
 SERVER_FULL = 0.95  # a server this busy is the limit itself, however busy the generator was
 SERVER_LIMIT = 0.90  # from here the server's CPU is named as the limit
 LITTLE = 0.10
+ACHIEVED = 0.01  # by so much of the offered rate the achieved one may miss it
+# Answers to what was due before the window count, those that come after it do not: the two numbers differ by how many
+# were in flight at either edge. Where requests come and go at random, the variance of each is their mean.
+EDGES = 3.0  # standard deviations of that difference are borne, and three requests at least
+SEND_LAG_S, LOOP_LAG_S = 0.001, 0.010  # p99: less is always borne
+LAG = 0.10  # of the median response time: a p99 of either lag below this is borne
 STEAL_VOID, STEAL_WARN = 0.10, 0.02
 
 
@@ -26,10 +33,18 @@ def judge(run: Run, *, error_limit: float, concurrency: int | None, restarted: b
     `concurrency` is how many requests the server holds at once by its declaration, None where nothing limits it.
     """
     average = mean(run.response) if run.response is not None else None
-    closed = run.load.startswith("closed")
+    closed = Load.parse(run.load).kind == "closed"
     overloaded = closed and average is not None and run.window_s is not None and run.window_s < 2 * average
     run = replace(run, overloaded=overloaded, limit=_limit(run, concurrency))
-    reasons = [*_errors(run, error_limit), *_generator(run), *_little(run), *_machine(run)]
+    reasons = [
+        *_errors(run, error_limit),
+        *_search(run),
+        *_achieved(run),
+        *_sent_late(run),
+        *_generator(run),
+        *_little(run),
+        *_machine(run),
+    ]
     if restarted:
         reasons.append("a process of the server ended in mid-trial")
     warnings = (*run.warnings, *_warnings(run, overloaded=overloaded))
@@ -47,6 +62,36 @@ def _errors(run: Run, limit: float) -> Iterator[str]:
     elif failed / (answered + failed) > limit:
         often = max(run.error_reasons, key=lambda reason: run.error_reasons[reason], default="no reason given")
         yield f"{failed} of {answered + failed} requests failed, the limit is {limit:.1%}: {often}"
+
+
+def _search(run: Run) -> Iterator[str]:
+    load, steps = Load.parse(run.load), run.search_steps
+    if load.kind == "search" and not any(step.held for step in steps):
+        lowest = f", the lowest being {min(step.rate_rps for step in steps):.4g}/s" if steps else ""
+        yield f"none of {len(steps)} rates{lowest}, kept p99 below {load.size} ms and errors within their limit"
+
+
+def _achieved(run: Run) -> Iterator[str]:
+    if not Load.parse(run.load).paced:
+        return
+    due, ended = run.arrivals_due, run.arrivals_ended
+    if due is None or ended is None:
+        yield "the arrivals were not counted, so offered and achieved rate cannot be compared"
+        return
+    by_chance = EDGES * max(1.0, math.sqrt(2 * (run.in_flight_mean or 0.0)))
+    if abs(ended - due) > max(ACHIEVED * due, by_chance):
+        yield f"offered and achieved rate differ by more than {ACHIEVED:.0%}: {due} arrivals were due, {ended} ended"
+
+
+def _bearable_s(run: Run, least_s: float) -> float:
+    median = percentile(run.response, 0.5) if run.response is not None else None
+    return max(least_s, LAG * (median or 0.0))
+
+
+def _sent_late(run: Run) -> Iterator[str]:
+    lag = run.generator_send_lag_s
+    if lag is not None and lag > (most := _bearable_s(run, SEND_LAG_S)):
+        yield f"requests were sent late: by {lag * 1e3:.3g} ms (p99), {most * 1e3:.3g} ms would be borne"
 
 
 def _generator_signs(run: Run) -> Iterator[str]:
@@ -70,9 +115,9 @@ def _generator(run: Run) -> Iterator[str]:
 
 
 def _little(run: Run) -> Iterator[str]:
-    if run.overloaded or run.in_flight_mean is None or not run.load.startswith("closed"):
+    if run.overloaded or run.in_flight_mean is None or (load := Load.parse(run.load)).kind != "closed":
         return
-    users = Load.parse(run.load).size
+    users = load.size
     off = run.in_flight_mean / users - 1
     # A full server that the generator hardly keeps up with is warned of below; a gap without that is unexplained.
     if abs(off) > LITTLE:
@@ -91,10 +136,36 @@ def _warnings(run: Run, *, overloaded: bool) -> Iterator[str]:
         yield "overloaded: the window is shorter than twice the mean response time, which is a lower bound"
     if STEAL_WARN < (run.steal_share or 0) <= STEAL_VOID:
         yield f"the hypervisor took {run.steal_share:.1%} of the CPUs' time"
+    yield from _arrivals(run)
+    yield from _loop_late(run)
+
+
+def _arrivals(run: Run) -> Iterator[str]:
+    due = run.arrivals_due
+    if run.arrivals_overrun and due:
+        yield _share_of(run.arrivals_overrun, due, "found no free connection and had to wait for one")
+    if run.arrivals_unanswered and due:
+        yield _share_of(run.arrivals_unanswered, due, "were never answered and count as errors")
+    if due is not None and run.generator_send_lag_s is None:
+        yield f"how late requests were sent is not known: {due} arrivals are too few for a p99"
+
+
+def _share_of(count: int, due: int, what: str) -> str:
+    return f"{count} of {due} arrivals ({count / due:.2%}) {what}"
+
+
+def _loop_late(run: Run) -> Iterator[str]:
+    lag = run.generator_loop_lag_s
+    if lag is not None and lag > _bearable_s(run, LOOP_LAG_S):
+        yield f"the generator's loop came round late, by {lag * 1e3:.3g} ms (p99): response times may be too long"
 
 
 def _limit(run: Run, concurrency: int | None) -> str | None:
     load = Load.parse(run.load)
+    if load.kind == "search":
+        return f"a p99 of {load.size} ms"
+    if load.paced:  # a valid trial reached the rate it was offered, so the server could have done more
+        return f"the arrival rate of {load.size}/s"
     if (run.server_busy_share or 0) >= SERVER_LIMIT:
         return "the server's CPU"
     if concurrency is not None and concurrency < load.size:

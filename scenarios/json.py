@@ -3,17 +3,20 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/json.py -H URL`.
 """
 
-from gatebench.load import Expect, HttpUser, task
+from gatebench.load import EngineUser, Expect, Request, Whole
 
-SCENARIO = {"version": 1, "title": "JSON", "routes": ["json"], "services": [], "error_limit": 0.001}
+SCENARIO = {"version": 2, "title": "JSON", "routes": ["json"], "services": [], "error_limit": 0.001}
+
+NUMBER = Whole(1, 1_000_000)
 
 
-class Reader(HttpUser):
-    """Asks with a random number every time."""
+class Reader(EngineUser):
+    """Asks for the object with a random number every time."""
 
-    @task
-    def number(self) -> None:
-        """Ask for the object with a number."""
-        number = self.random.randint(1, 1_000_000)
-        body = b'{"id":%d,"message":"Hello, World!"}' % number
-        self.client.get(f"/json?id={number}", name="/json", expect=Expect(length=len(body), body=body))
+    mix = (
+        Request(
+            ("/json?id=", NUMBER),
+            name="/json",
+            expect=Expect(body=('{"id":', NUMBER, ',"message":"Hello, World!"}')),
+        ),
+    )

@@ -3,17 +3,12 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/plain.py -H URL`.
 """
 
-from gatebench.load import Expect, HttpUser, task
+from gatebench.load import EngineUser, Expect, Request
 
-SCENARIO = {"version": 1, "title": "Plain text", "routes": ["plaintext"], "services": [], "error_limit": 0.001}
-
-HELLO = Expect(length=13, body=b"Hello, World!")
+SCENARIO = {"version": 2, "title": "Plain text", "routes": ["plaintext"], "services": [], "error_limit": 0.001}
 
 
-class Reader(HttpUser):
+class Reader(EngineUser):
     """Asks for the text again and again."""
 
-    @task
-    def plaintext(self) -> None:
-        """Ask for the text."""
-        self.client.get("/plaintext", expect=HELLO)
+    mix = (Request("/plaintext", expect=Expect(body="Hello, World!")),)

@@ -5,19 +5,12 @@ are opened until the server takes no more, and each speaks once in the window.
 Runs under `gatebench run`, and under plain `locust -f scenarios/websocket.py -H URL`, there always as a closed loop.
 """
 
-from gatebench.load import WebSocketUser, task
+from gatebench.load import Echo, EngineUser, Hex
 
-SCENARIO = {"version": 1, "title": "WebSocket echo", "routes": ["ws"], "services": [], "error_limit": 0.001}
-
-MESSAGE_BYTES = 32
+SCENARIO = {"version": 2, "title": "WebSocket echo", "routes": ["ws"], "services": [], "error_limit": 0.001}
 
 
-class Talker(WebSocketUser):
+class Talker(EngineUser):
     """Sends random text and wants it back."""
 
-    path = "/ws"
-
-    @task
-    def echo(self) -> None:
-        """Send one message and take back its echo."""
-        self.client.echo(f"{self.random.getrandbits(4 * MESSAGE_BYTES):0{MESSAGE_BYTES}x}")
+    mix = Echo("/ws", message=Hex(32))

@@ -1,6 +1,7 @@
 """How the tests start the generator: a process, a job on its input, one document from its output."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -44,6 +45,23 @@ def job(
         "timeout_s": 10.0,
     }
     return json.dumps(values | changes).encode()
+
+
+def script(source: str, given: Any = None, *, before: tuple[str, ...] = ()) -> Any:
+    """Run a program that may import Locust; give it one JSON document, and what it printed last as such."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", source],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
 
 
 def together(jobs: Iterable[bytes]) -> list[tuple[int, dict[str, Any]]]:

@@ -5,11 +5,14 @@ Each runs on a loop in a thread of its own, on a free port, until its `with` blo
 
 import asyncio
 import re
+import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import parse_qs, quote, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -22,9 +25,17 @@ class Seen:
 
     connections: int = 0
     requests: list[str] = field(default_factory=list)
+    over: list[int] = field(default_factory=list)  # of each request, the number of its connection
+
+    def connections_of(self, path: str) -> set[int]:
+        """Over which connections a path was asked for."""
+        asked = zip(self.requests, self.over, strict=True)
+        return {number for head, number in asked if head.split(" ")[1] == path}
 
 
-Behaviour = Callable[[str], Awaitable[bytes | None]]  # path -> bytes to be sent as they are; None closes
+# What is sent: bytes as they are, each piece by itself; after a pause of so many seconds; None closes.
+Pieces: TypeAlias = Sequence[bytes | float | None]
+Behaviour: TypeAlias = Callable[[str], Awaitable[bytes | Pieces | None]]  # path -> what is sent
 
 
 def reply(body: bytes, *, status: int = 200, headers: str = "") -> bytes:
@@ -51,38 +62,68 @@ async def good(path: str) -> bytes:
 
 
 @contextmanager
-def http_server(behaviour: Behaviour = good, *, close_each: bool = False) -> Iterator[tuple[str, Seen]]:
+def http_server(
+    behaviour: Behaviour = good,
+    *,
+    close_each: bool = False,
+    host: str = "127.0.0.1",
+    unix: Path | None = None,
+    tls: ssl.SSLContext | None = None,
+    greeting: bytes = b"",
+    backlog: int = 512,
+) -> Iterator[tuple[str, Seen]]:
     """Serve HTTP as the behaviour has it; give the server's URL and what it sees."""
     seen = Seen()
 
+    async def send(writer: asyncio.StreamWriter, pieces: Pieces) -> bool:
+        """Send all pieces; False where the connection is to be closed."""
+        for piece in pieces:
+            if piece is None:
+                return False
+            if isinstance(piece, bytes):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(piece)
+        return not close_each
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.connections += 1
-        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        number = seen.connections = seen.connections + 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
+            writer.write(greeting)
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = re.search(r"Content-Length: (\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 seen.requests.append(head)
+                seen.over.append(number)
                 answer = await behaviour(head.split(" ")[1])
-                writer.write(answer or b"")
-                await writer.drain()
-                if answer is None or close_each:
+                pieces = [answer] if answer is None or isinstance(answer, bytes) else answer
+                if not await send(writer, pieces):
                     break
         writer.close()
 
     async def start(stack: AsyncExitStack) -> int:
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512)
+        if unix is not None:
+            local = await asyncio.start_unix_server(connected, unix, backlog=backlog)
+            stack.callback(local.close)
+            return 0
+        server = await asyncio.start_server(connected, host, 0, backlog=backlog, ssl=tls)
         stack.callback(server.close)
         port: int = server.sockets[0].getsockname()[1]
         return port
 
     with _running(start) as port:
-        yield f"http://127.0.0.1:{port}", seen
+        scheme, name = "https" if tls else "http", f"[{host}]" if ":" in host else host
+        yield f"{scheme}://{name}:{port}" if unix is None else f"http+unix://{quote(str(unix), safe='')}", seen
 
 
 @contextmanager
-def echo_server(*, at_a_time: int = 100_000, drop_each: int = 0, spoil: bool = False) -> Iterator[str]:
-    """Echo WebSocket messages, but answer only so many handshakes at a time, drop or spoil some messages."""
+def echo_server(
+    *, at_a_time: int = 100_000, drop_each: int = 0, spoil: bool = False, greet: bool = False
+) -> Iterator[str]:
+    """Echo WebSocket messages, but open only so many at a time, drop or spoil messages, or speak first."""
     gates: list[asyncio.Semaphore] = []
 
     async def handshake(_connection: ServerConnection, request: Request) -> None:
@@ -93,6 +134,8 @@ def echo_server(*, at_a_time: int = 100_000, drop_each: int = 0, spoil: bool = F
     async def connected(connection: ServerConnection) -> None:
         number = 0
         with suppress(ConnectionClosed):
+            if greet:
+                await connection.send("hello")
             async for message in connection:
                 number += 1
                 if not drop_each or number % drop_each:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gatebench.histogram import of_seconds
-from gatebench.model import Load, Machine, Measure, Placement, Plan, Run, Session, Setting, Usage
+from gatebench.model import Load, Machine, Measure, Placement, Plan, Run, Session, Setting, Step, Usage
 from gatebench.store import FORMAT_VERSION, Writer
 
 SYNC, GTHREAD, FASTAPI = "flask+gunicorn-sync", "flask+gunicorn-gthread", "fastapi+uvicorn"
@@ -85,7 +85,7 @@ def session(
         tools={"gatebench": "0.1.0", "locust": "2.40.0", "python": "3.11.9"},
         stacks={stack: _described(stack) for stack in stacks},
         services={"postgres": {"version": "16.2", "shared_buffers": "128MB"}, "upstream": {"delay_ms": 50}},
-        ceilings={"keep-alive": 18000.0, "close": 6100.0},
+        ceilings={"keep-alive": 18000.0, "close": 6100.0, "websocket": 60000.0},
         scenarios={measure.scenario: TITLES.get(measure.scenario, measure.scenario) for measure in parsed},
         runs=runs,
         ended_at=(START + timedelta(seconds=6.1 * len(runs) + 9)).isoformat(),
@@ -164,6 +164,8 @@ def _run(plan: Plan, backend: str, *, number: int, block: int, stack: str, measu
             connections_kept=kept,
             server=Usage(cpu_s=0.2, pss_peak_bytes=memory + kept * 50_000, processes=2, threads=17),
         )
+    if measure.load.paced:
+        return replace(run, **_paced(plan, measure, chance, memory))  # type: ignore[arg-type]
     return replace(run, **_closed(plan, stack, measure, chance, memory))  # type: ignore[arg-type]
 
 
@@ -187,6 +189,38 @@ def _closed(plan: Plan, stack: str, measure: Measure, chance: random.Random, mem
             threads=17,
         ),
         "server_busy_share": 0.31 if waits else 0.98,
+    }
+
+
+def _paced(plan: Plan, measure: Measure, chance: random.Random, memory: float) -> dict[str, object]:
+    search, rate = measure.load.kind == "search", float(measure.load.size)
+    steps: tuple[Step, ...] = ()
+    if search:
+        rate = 800 * chance.lognormvariate(0, 0.04)
+        tried = ((2 * rate, None, False), (rate, 0.9 * measure.load.size / 1000, True))
+        steps = tuple(
+            Step(rate_rps=rps, p99_s=p99_s, errors_share=0.0, achieved_share=0.98, held=held)
+            for rps, p99_s, held in tried
+        )
+    due = round(rate * plan.window_s)
+    samples = [0.004 * chance.lognormvariate(0, 0.25) for _ in range(min(due, 1500))]
+    return {
+        "requests": due - 1,
+        "errors": 1,
+        "error_reasons": {"no answer": 1},
+        "response": of_seconds(samples),
+        "service": of_seconds(samples),
+        "in_flight_mean": 0.004 * rate,
+        "limit": f"a p99 of {measure.load.size} ms" if search else f"the arrival rate of {measure.load.size}/s",
+        "server": Usage(cpu_s=plan.window_s * 0.4, pss_peak_bytes=memory, processes=2, threads=17),
+        "server_busy_share": 0.42,
+        "arrivals_due": due,
+        "arrivals_ended": due - 1,
+        "arrivals_overrun": 2,
+        "arrivals_unanswered": 1,
+        "generator_send_lag_s": 0.0001,
+        "generator_loop_lag_s": 0.0004,
+        "search_steps": steps,
     }
 
 

@@ -55,6 +55,13 @@ def held(low: float, value: float, high: float, *, wsgi: float, asgi: float) -> 
     return verdict
 
 
+@pytest.mark.parametrize("load", ["open(64)", "poisson(64)", "search(64ms)"])
+def test_a_load_that_a_clock_paces_settles_no_published_row(load: str) -> None:
+    made = comparison(estimate(4.0, 3.9, 4.1), load=load)
+    assert {verdict.word for verdict in claims.judge([SIMPLE], [made])} == {"not yet measured"}
+    assert word(SIMPLE, 3.9, 4.0, 4.1) == "confirmed"
+
+
 def test_no_row_of_the_published_comparison_is_left_out() -> None:
     text = resources.files("gatebench").joinpath("data", "claims.toml").read_text(encoding="utf-8")
     published = tomllib.loads(text)

@@ -91,6 +91,11 @@ def test_a_lack_is_told_with_its_reason(tree: Path) -> None:
         ("scenarios/one.py", "def", ["scenarios/one.py", "not Python"]),
         ("scenarios/one.py", "SCENARIO = {'version': len('x')}", ["scenarios/one.py", "plain literal"]),
         ("scenarios/one.py", SCENARIO.replace("1,", "'1',"), ["scenarios/one.py", "'version' holds '1'"]),
+        (
+            "scenarios/one.py",
+            "SCENARIO = {'version': 1, 'title': 'x', 'routes': ['db'], 'error_limit': 1}",
+            ["'error_limit' holds 1", "expected a share from 0 to below 1"],
+        ),
         ("scenarios/two words.py", SCENARIO, ["two words.py", "a name is made of"]),
     ],
 )

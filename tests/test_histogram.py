@@ -1,6 +1,8 @@
 import json
 import random
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,43 @@ def test_merging_parts_is_counting_the_whole(values: list[float], cut: int) -> N
     whole, parts = of_seconds(values), merge([of_seconds(values[:cut]), of_seconds(values[cut:])])
     assert parts.counts == whole.counts
     assert parts.sum_us == pytest.approx(whole.sum_us)
+
+
+@given(
+    st.integers(min_value=1000, max_value=3000),
+    st.floats(min_value=100e-6, max_value=60.0),
+    st.floats(min_value=0.0, max_value=4.0),
+    st.integers(min_value=0, max_value=2**32 - 1),
+    st.sampled_from([0.5, 0.9, 0.95, 0.99]),
+)
+def test_a_percentile_of_many_is_within_one_percent_of_the_nearest_rank(
+    count: int, middle_s: float, spread: float, seed: int, q: float
+) -> None:
+    drawn = middle_s * np.random.default_rng(seed).lognormal(0, spread, count)
+    values = np.clip(drawn, 100e-6, 60.0)
+    read = percentile(of_seconds(values), q)
+    assert read == pytest.approx(np.quantile(values, q, method="inverted_cdf"), rel=0.01)
+
+
+EDGES = sorted({edge for power in range(40) for edge in (2**power - 1, 2**power, 2**power + 1)} - {2**39 + 1})
+
+
+@given(st.lists(st.integers(min_value=0, max_value=2**39), max_size=100))
+def test_counting_many_at_once_gives_each_its_bucket(drawn: list[int]) -> None:
+    values = drawn + EDGES
+    expected: dict[int, int] = {}
+    for us in values:
+        expected[bucket(us)] = expected.get(bucket(us), 0) + 1
+    counted = of_seconds(np.array(values) / 1e6)
+    assert counted.counts == expected
+    assert counted.total == len(values)
+
+
+def test_values_may_come_in_any_shape_of_a_row() -> None:
+    row = [0.001, 0.25, 0.25, 60.0]
+    shapes: list[Any] = [row, iter(row), tuple(row), np.array(row)]
+    assert len({str(of_seconds(shape)) for shape in shapes}) == 1
+    assert of_seconds(np.array([])) == of_seconds([])
 
 
 @given(histograms)

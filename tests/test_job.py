@@ -38,7 +38,33 @@ def test_a_good_job_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "http://127.255.3.4:8000", "http://[::1]:8000"])
+def test_a_job_that_names_no_limit_on_errors_has_that_of_the_scenarios() -> None:
+    assert parse(spelt()).error_limit == 0.001
+    assert parse(spelt(error_limit=0)).error_limit == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "connections"), [("closed", 500), ("hold", 500), ("open", 256), ("poisson", 256), ("search", 256)]
+)
+def test_every_kind_of_load_is_read_and_says_how_many_connections_it_may_use(kind: str, connections: int) -> None:
+    job = parse(spelt(load={"kind": kind, "size": 500}))
+    assert (job.load.kind, job.load.size, job.connections) == (kind, 500, connections)
+
+
+def test_an_open_load_may_be_given_its_connections() -> None:
+    assert parse(spelt(load={"kind": "open", "size": 500, "connections": 3})).connections == 3
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://127.0.0.1:1",
+        "http://127.255.3.4:8000",
+        "http://[::1]:8000",
+        "https://127.0.0.1:8443",
+        "https://[::1]:8443",
+    ],
+)
 def test_load_goes_to_any_loopback_address(host: str) -> None:
     assert parse(spelt(host=host)).host == host
 
@@ -57,7 +83,9 @@ def test_load_goes_to_any_loopback_address(host: str) -> None:
         "http://127.0.0.1.example.invalid:8000",
         "http://127.0.0.1@example.invalid:8000",
         "http://192.0.2.1:8000#127.0.0.1",
-        "https://127.0.0.1:8000",
+        "https://192.0.2.1:8443",
+        "https://127.0.0.1",
+        "ws://127.0.0.1:8000",
         "ftp://127.0.0.1:8000",
         "http://127.0.0.1",
         "http://127.0.0.1:0",
@@ -80,7 +108,19 @@ def test_load_goes_nowhere_else(host: str) -> None:
         ({"seed": True}, "seed"),
         ({"load": "closed(64)"}, "load"),
         ({"load": {"kind": "closed", "size": 0}}, r"closed\(0\)"),
-        ({"load": {"kind": "open", "size": 5}}, r"open\(5\)"),
+        ({"load": {"kind": "closed", "size": "64"}}, r"closed\(64\)"),
+        ({"load": {"kind": "closed", "size": 1_000_000}}, "999999"),
+        ({"load": {"kind": "wild", "size": 5}}, r"wild\(5\)"),
+        ({"load": {"kind": ["open"], "size": 5}}, "load"),
+        ({"load": {"kind": "search", "size": "50ms"}}, r"search\(50ms\)"),
+        ({"load": {"kind": "search", "size": 0}}, r"search\(0\)"),
+        ({"load": {"kind": "open", "size": 5, "connections": 0}}, r"load\.connections is 0"),
+        ({"load": {"kind": "open", "size": 5, "connections": "9"}}, r"load\.connections is '9'"),
+        ({"load": {"kind": "closed", "size": 5, "connections": 9}}, r"load\.connections is 9, which closed\(5\)"),
+        ({"error_limit": 1}, "error_limit"),
+        ({"error_limit": -0.1}, "error_limit"),
+        ({"error_limit": "0.1"}, "error_limit"),
+        ({"error_limit": float("nan")}, "error_limit"),
         ({"window_s": 0}, "window_s"),
         ({"window_s": -1.0}, "window_s"),
         ({"timeout_s": "10"}, "timeout_s"),

@@ -20,6 +20,7 @@ generator
 fake
 run
 session progress
+bench
 tables
 claims
 report
@@ -30,7 +31,7 @@ ORDER = {name: number for number, line in enumerate(LAYERS) for name in line.spl
 JUDGING = {"stats", "tables", "claims", "report"}
 MEASURING = {"backends", "contract", "envs", "fake", "generator", "machine", "nothing", "plan", "run", "session"}
 PACKAGE = Path(__file__).parent.parent / "gatebench"
-FILES = sorted(PACKAGE.rglob("*.py"))
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "scenarios")  # those are Locust files
 
 
 def room(path: Path) -> str:

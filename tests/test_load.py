@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from driving import SCENARIOS, drive, figures, job, together
-from loadservers import echo_server, good, http_server, reply
+from loadservers import contract_body, echo_server, good, http_server, reply
 
 from gatebench import histogram
 
@@ -26,6 +26,7 @@ def test_a_good_server_gives_figures_without_errors() -> None:
         *("format", "locust", "users", "warmup_s", "warmup_settled", "window_start_s", "window_end_s"),
         *("requests", "errors", "error_reasons", "response", "in_flight_mean"),
         *("bodies_checked", "retries", "cpu_s", "delay_s", "connections"),
+        *("arrivals", "steps", "loop_lag_p99_s"),
     }
     assert (seen["users"], seen["errors"], seen["error_reasons"], seen["connections"]) == (4, 0, {}, None)
     assert histogram.from_json(seen["response"]).total == seen["requests"] > 0
@@ -35,6 +36,8 @@ def test_a_good_server_gives_figures_without_errors() -> None:
     assert 0 < seen["in_flight_mean"] <= 4
     assert seen["cpu_s"] > 0
     assert seen["delay_s"] is None or seen["delay_s"] >= 0
+    assert (seen["arrivals"], seen["steps"]) == (None, None), "these are of open loops"
+    assert seen["loop_lag_p99_s"] is None, "of 0.3 s there are too few ticks for it"
     assert asked.connections == 4, "a connection is kept for as long as the server keeps it"
 
 
@@ -108,11 +111,30 @@ def test_an_answer_that_is_not_as_expected_is_an_error_with_its_reason() -> None
         assert histogram.from_json(seen["response"]).total == 0
 
 
+async def misspelt(path: str) -> bytes:
+    return reply(contract_body(path).replace(b"Hello", b"Hallo"))
+
+
 def test_a_wrong_body_of_the_right_length_is_found_by_the_sample() -> None:
-    with http_server(forged) as (host, _):
-        seen = figures(host, load=("closed", 16))
+    with http_server(misspelt) as (host, _):
+        seen = figures(host, scenario=SCENARIOS / "json.py", load=("closed", 16), window_s=1.0)
     assert seen["requests"] > seen["errors"] == seen["bodies_checked"] > 0
     assert seen["error_reasons"] == {"body other than expected": seen["errors"]}
+
+
+def test_where_all_answers_are_to_be_the_same_every_one_that_is_not_is_found_soon() -> None:
+    asked = 0
+
+    async def turning(path: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        return await (good(path) if asked < 2000 else forged(path))
+
+    with http_server(forged) as (wrong, _), http_server(turning) as (turned, _):
+        (_, always), (_, later) = together([job(wrong), job(turned, window_s=1.5)])
+    assert (always["requests"], always["error_reasons"]) == (0, {"body other than expected": always["errors"]})
+    assert always["errors"] == always["bodies_checked"] > 0
+    assert later["errors"] > later["requests"]
 
 
 def test_users_wait_as_long_as_the_server_does_and_little_s_law_holds() -> None:
@@ -202,7 +224,7 @@ def test_a_job_that_cannot_be_taken_is_answered_with_the_reason() -> None:
         b"": "no JSON",
         job("http://192.0.2.1:80"): "refused",
         job("http://127.0.0.1:9", scenario=SCENARIOS / "none.py"): "cannot be loaded",
-        job("http://127.0.0.1:9", load=("hold", 5)): "WebSocketUser",
+        job("http://127.0.0.1:9", load=("hold", 5)): "EngineUser, with an Echo",
     }
     for reason, (code, answer) in zip(told.values(), together(told), strict=True):
         assert (code, answer["who"]) == (2, "user")

@@ -53,6 +53,13 @@ def test_zero_is_a_figure_where_it_was_measured() -> None:
     assert metrics.read("connections", run(load="hold(9)", connections_kept=0)) == 0
 
 
+@pytest.mark.parametrize("load", ["open(500)", "poisson(500)", "search(50ms)"])
+def test_a_load_that_a_clock_paces_has_a_rate_and_no_count_of_connections(load: str) -> None:
+    paced = run(load=load, requests=990, window_s=2.0, connections_kept=9)
+    assert metrics.read("rate_rps", paced) == 495
+    assert metrics.read("connections", paced) is None
+
+
 def test_a_held_load_has_no_rate_and_a_closed_one_no_count_of_connections() -> None:
     assert metrics.read("rate_rps", run(load="hold(9)", requests=9, window_s=1.0)) is None
     assert metrics.read("connections", run(connections_kept=9)) is None

@@ -79,10 +79,16 @@ def test_a_plan_is_read_from_its_file(tmp_path: Path) -> None:
     assert [str(measure.load) for measure in read.measures] == ["closed(64)", "hold(10)"]
 
 
+def test_a_plan_may_press_in_every_way(tmp_path: Path) -> None:
+    loads = ["closed(64)", "hold(10)", "open(500)", "poisson(500)", "search(50ms)"]
+    text = TEXT.replace('["closed(64)", "hold(10)"]', str(loads))
+    assert [str(measure.load) for measure in plan.load(write(tmp_path, text), "p").measures] == loads
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"closed(64)", "hold(10)"', '"open(64)"', "'measures.plain' holds ['open(64)']; expected a list of loads"),
+        ('"closed(64)", "hold(10)"', '"wild(64)"', "'measures.plain' holds ['wild(64)']; expected a list of loads"),
         ('["closed(64)", "hold(10)"]', "3", "'measures.plain' holds 3"),
         ('"closed(64)"', '"closed(0)"', "closed(0)"),
         ("blocks = 2", "blocks = 0", "'blocks' holds 0; expected a whole number from 1 to 1000"),

@@ -264,6 +264,30 @@ def test_what_was_found_wrong_with_the_file_is_on_the_page(tmp_path: Path) -> No
     assert all(notice in said for notice in made.notices)
 
 
+def test_every_load_has_its_part_that_says_what_it_means(tmp_path: Path) -> None:
+    loads = ("open(500)", "poisson(1500)", "search(50ms)", "closed(64)", "hold(2000)")
+    session = sessions.session(
+        stacks=(SYNC, FASTAPI), measures=tuple(f"websocket {load}" for load in loads), blocks=6
+    )
+    made, text = built(tmp_path, session)
+    said = Page(text).text
+    markdown = (made.page.parent / "report.md").read_text(encoding="utf-8")
+    for load, means in zip(
+        loads,
+        (
+            "500 requests a second at even distances",
+            "1,500 requests a second at random",
+            "p99 stays below 50 ms",
+            "64 users, each of whom",
+            "2,000 connections are offered",
+        ),
+        strict=True,
+    ):
+        assert f"{load} " in said
+        assert means in said
+        assert means in markdown
+
+
 def test_an_interrupted_session_is_called_so(tmp_path: Path) -> None:
     whole = small()
     cut = replace(whole, runs=whole.runs[:7], interrupted=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from trees import small
 
-from gatebench import plan
+from gatebench import machine, plan
 from gatebench.backends.programs import Serving
 from gatebench.backends.services import Services
 from gatebench.contract import Finding, Outcome
@@ -18,7 +18,7 @@ from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
 from gatebench.generator import Figures, Job
 from gatebench.model import Load, Measure, Placement, Plan, Run, Stack, Trial
-from gatebench.run import Contract, commit
+from gatebench.run import Contract, ceilings_needed, commit
 from gatebench.session import Parties, Tree, checks, opened
 
 PLAN = Plan(
@@ -221,3 +221,128 @@ def test_a_check_covers_every_route_a_stack_offers(tree: Tree) -> None:
 
 def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
     assert commit(tmp_path) is None
+
+
+def measures(*spelled: str) -> tuple[Measure, ...]:
+    return tuple(Measure(scenario=name, load=Load.parse(load)) for name, load in (text.split() for text in spelled))
+
+
+@pytest.mark.parametrize(
+    ("stacks", "wanted", "needed"),
+    [
+        (
+            ("flask+gunicorn-sync", "fastapi+uvicorn"),
+            ("plain closed(16)",),
+            {"close": "closed(64)", "keep-alive": "closed(64)"},
+        ),
+        (("fastapi+uvicorn",), ("plain closed(64)", "json open(9)"), {"keep-alive": "closed(64)"}),
+        (("flask+gunicorn-sync",), ("plain search(50ms)",), {"close": "closed(64)"}),
+        (("fastapi+uvicorn",), ("websocket hold(9)", "websocket closed(16)"), {"websocket": "closed(16)"}),
+        (("fastapi+uvicorn",), ("websocket poisson(9)",), {"websocket": "closed(64)"}),
+        (("fastapi+uvicorn",), ("websocket hold(9)",), {}),
+        (("raw_wsgi+gunicorn-sync",), ("websocket closed(16)",), {}),  # it has no WebSocket
+    ],
+)
+def test_a_ceiling_is_found_only_where_some_trial_needs_it(
+    tree: Tree, stacks: tuple[str, ...], wanted: tuple[str, ...], needed: dict[str, str]
+) -> None:
+    asked = replace(PLAN, stacks=stacks, measures=measures(*wanted))
+    found = ceilings_needed(asked, tree.stacks, tree.scenarios)
+    assert {name: str(load) for name, load in found.items()} == needed
+
+
+def test_a_ceiling_whose_scenario_is_missing_is_not_looked_for(tree: Tree) -> None:
+    scenarios = {name: scenario for name, scenario in tree.scenarios.items() if name != "plain"}
+    asked = replace(PLAN, measures=measures("json closed(64)", "websocket closed(16)"))
+    assert ceilings_needed(asked, tree.stacks, scenarios).keys() == {"websocket"}
+
+
+def test_each_ceiling_is_found_once_a_session_on_the_server_and_the_scenario_that_are_its_own(tree: Tree) -> None:
+    started: list[tuple[bool, bool]] = []
+    jobs: list[tuple[str, str]] = []
+
+    class Listening(FakeBackend):
+        @contextlib.contextmanager
+        def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> Iterator[Serving]:
+            started.append((close, websocket))
+            with super().serve_nothing(placement, close=close, websocket=websocket) as serving:
+                yield serving
+
+    class Noting(FakeDriver):
+        def measure(self, job: Job) -> Figures:
+            jobs.append((job.scenario.stem, str(job.load)))
+            return super().measure(job)
+
+    asked = replace(PLAN, measures=measures("plain closed(8)", "json open(100)", "websocket closed(16)"))
+    backend = Listening()
+    who = Parties(backend=backend, driver=Noting(backend=backend), contract=contract)
+    with opened(tree, asked, who, told=lambda _: None) as (header, _):
+        assert header.ceilings.keys() == {"keep-alive", "close", "websocket"}
+    assert dict(zip(started, jobs, strict=True)) == {
+        (False, False): ("plain", "closed(64)"),
+        (True, False): ("plain", "closed(64)"),
+        (False, True): ("websocket", "closed(16)"),
+    }
+    assert len(started) == 3
+
+
+def test_a_rate_is_set_against_the_ceiling_of_its_kind(tree: Tree) -> None:
+    asked = replace(
+        one_cell("fastapi+uvicorn"),
+        measures=measures("plain open(500)", "websocket closed(16)", "websocket hold(100)"),
+    )
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    with opened(tree, asked, who, name="s", told=lambda _: None) as (_, conductor):
+        uneven = replace(conductor, ceilings={"keep-alive": 1_000.0, "close": 1.0, "websocket": 10_000.0})
+        found = {run.load: run for run in uneven.runs(plan.trials(asked), lambda _: None)}
+    assert found["open(500)"].generator_ceiling_share == pytest.approx(0.5)
+    echoed = found["closed(16)"].requests
+    assert echoed is not None
+    assert found["closed(16)"].generator_ceiling_share == pytest.approx(echoed / 10_000)
+    assert found["hold(100)"].generator_ceiling_share is None
+
+
+def test_the_achieved_rate_is_set_against_the_ceiling_and_not_only_the_good_answers(tree: Tree) -> None:
+    class Failing(FakeDriver):
+        def measure(self, job: Job) -> Figures:
+            figures = super().measure(job)
+            return replace(figures, requests=0, errors=figures.requests)
+
+    fake = FakeBackend()
+    who = Parties(backend=fake, driver=Failing(backend=fake), contract=contract)
+    asked = replace(one_cell("fastapi+uvicorn"), measures=measures("plain open(500)"))
+    with opened(tree, asked, who, name="s", told=lambda _: None) as (_, conductor):
+        (run,) = replace(conductor, ceilings={"keep-alive": 1_000.0}).runs(plan.trials(asked), lambda _: None)
+    assert run.generator_ceiling_share == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("load", ["open(500)", "poisson(500)", "search(50ms)"])
+def test_a_load_that_a_clock_paces_runs_through_the_whole_pipeline(tree: Tree, load: str) -> None:
+    for run in runs(tree, replace(PLAN, measures=measures(f"plain {load}"))):
+        assert (run.load, run.status) == (load, "ok"), run.reason
+        assert run.arrivals_due == run.arrivals_ended
+        assert (run.arrivals_overrun, run.arrivals_unanswered) == (0, 0)
+        assert run.service is not None
+        assert run.generator_send_lag_s is not None
+        assert run.generator_loop_lag_s is not None
+        assert bool(run.search_steps) == load.startswith("search")
+
+
+def test_a_stack_that_is_offered_more_than_it_can_do_is_void(tree: Tree) -> None:
+    (run,) = runs(tree, replace(one_cell("flask+gunicorn-sync"), measures=measures("plain open(5000)")))
+    assert run.status == "void"
+    assert "offered and achieved rate differ" in (run.reason or "")
+    assert any("found no free connection" in warning for warning in run.warnings)
+
+
+def test_a_session_asks_for_open_files_by_connections(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(machine, "require_open_files", asked.append)
+    runs(tree, replace(one_cell("fastapi+uvicorn"), measures=measures("plain open(2000)", "websocket hold(100)")))
+    assert asked == [256, 100]
+
+
+def test_a_closed_loop_has_no_arrivals(tree: Tree) -> None:
+    run = next(run for run in runs(tree) if run.scenario == "plain")
+    assert (run.arrivals_due, run.service, run.generator_send_lag_s, run.search_steps) == (None, None, None, ())

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from gatebench import records, store
 from gatebench.errors import UsageError
-from gatebench.model import Run, Session, Setting, Usage
+from gatebench.model import Run, Session, Setting, Step, Usage
 
 SMALL = sessions.session(measures=("plain closed(64)", "websocket hold(2000)"), blocks=2)
+PACED = sessions.session(measures=("plain open(500)", "plain poisson(500)", "db search(50ms)"), blocks=1)
 DOCUMENT = Path(__file__).parent.parent / "docs" / "results.md"
 
 Lines = list[dict[str, Any]]
@@ -40,6 +41,29 @@ def changed(file: Path, change: Callable[[Lines], object]) -> Path:
 
 def test_a_session_that_is_written_and_read_is_the_same_session(file: Path) -> None:
     assert store.read(file) == SMALL
+
+
+def test_figures_of_loads_that_a_clock_paces_come_back_as_they_were(tmp_path: Path) -> None:
+    read = store.read(sessions.write(tmp_path, PACED))
+    assert read == PACED
+    assert {len(run.search_steps) for run in read.runs if run.load == "search(50ms)"} == {2}
+
+
+def test_a_file_from_before_there_were_arrivals_is_read_and_says_that_they_are_missing(file: Path) -> None:
+    new = ("arrivals_due", "arrivals_ended", "arrivals_overrun", "arrivals_unanswered", "service", "search_steps")
+    lags = ("generator_send_lag_s", "generator_loop_lag_s")
+
+    def strip(lines: Lines) -> None:
+        del lines[0]["ceilings"]["websocket"]
+        for line in lines[1:-1]:
+            for name in (*new, *lags):
+                del line[name]
+
+    read = store.read(changed(file, strip))
+    assert read.notices == ()
+    assert read.runs == SMALL.runs
+    assert read.ceilings.keys() == {"keep-alive", "close"}
+    assert {getattr(run, name) for run in read.runs for name in (*new, *lags)} == {None, ()}
 
 
 def test_the_same_session_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -240,6 +264,10 @@ BAD_RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "histogram as list": ({"response": [1, 2]}, "response is list, expected a histogram"),
     "placement of text": ({"placement": {"server": ["3"]}}, "placement.server[0] is '3'"),
     "reasons as list": ({"error_reasons": []}, "error_reasons is list, expected an object"),
+    "step without a rate": ({"search_steps": [{"p99_s": 1.0}]}, "search_steps[0].rate_rps is nothing"),
+    "step as number": ({"search_steps": [500]}, "search_steps[0] is 500, expected an object"),
+    "steps as null": ({"search_steps": None}, "search_steps is None, expected a list"),
+    "negative arrivals": ({"arrivals_due": -1}, "arrivals_due is -1, expected a whole number"),
     "another session": ({"session": "other"}, "session is 'other'"),
     "another backend": ({"backend": "container"}, "backend is 'container'"),
     "half a character": ({"reason": "\udcff"}, "text without half characters"),
@@ -312,8 +340,14 @@ def test_whatever_stands_in_a_field_it_is_read_or_refused_and_never_a_crash(data
 
 def test_every_field_is_documented_in_the_part_it_belongs_to() -> None:
     header, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("\n## A run\n")
-    run, _, usage = rest.partition("### What a party used")
-    expected = {header: store.header_fields(), run: records.names_of(Run), usage: records.names_of(Usage)}
+    run, _, rest = rest.partition("### A step of a search")
+    step, _, usage = rest.partition("### What a party used")
+    expected = {
+        header: store.header_fields(),
+        run: records.names_of(Run),
+        step: records.names_of(Step),
+        usage: records.names_of(Usage),
+    }
     for text, names in expected.items():
         table = " ".join(re.findall(r"^\|([^|]*)\|", text, flags=re.MULTILINE))
         assert set(names) <= set(re.findall(r"`(\w+)`", table))

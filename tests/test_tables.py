@@ -70,7 +70,7 @@ def test_a_void_trial_enters_no_figure_and_its_block_no_ratio() -> None:
 
     clean, spoilt = (sessions.session(stacks=PAIR, measures=PLAIN, spoil=spoil) for spoil in (lambda run: run, wild))
     without = replace(clean, runs=tuple(run for run in clean.runs if (run.stack, run.block) != (FASTAPI, 2)))
-    for metric in tables.CLOSED:
+    for metric in tables.ANSWERED:
         assert only(spoilt, metric).ratio == only(without, metric).ratio
         assert only(spoilt, metric).blocks == 5
         assert cell(spoilt, FASTAPI, metric)["value"] == cell(without, FASTAPI, metric)["value"]
@@ -154,7 +154,7 @@ def test_loads_of_one_scenario_are_kept_apart() -> None:
         load: {each.metric for each in tables.comparisons(session) if each.load == load}
         for load in ("closed(16)", "hold(2000)")
     }
-    assert metrics == {"closed(16)": set(tables.CLOSED), "hold(2000)": set(tables.HELD)}
+    assert metrics == {"closed(16)": set(tables.ANSWERED), "hold(2000)": set(tables.HELD)}
 
 
 def test_a_stack_that_cannot_run_a_scenario_is_listed_and_not_compared_on_it() -> None:
@@ -215,3 +215,25 @@ def test_a_p99_that_only_the_fast_blocks_have_is_not_shown() -> None:
     assert "(block 2)" in cell(session, SYNC, "response_p99_s")["reasons"]
     assert cell(session, SYNC, "response_p50_s")["blocks"] == 6
     assert (only(session, "response_p99_s").reason or "").startswith("not every valid trial has this figure")
+
+
+@pytest.mark.parametrize("load", ["open(500)", "poisson(500)"])
+def test_a_rate_that_was_given_is_shown_and_not_compared(load: str) -> None:
+    session = sessions.session(stacks=PAIR, measures=(f"plain {load}",))
+    assert cell(session, SYNC, "rate_rps")["value"] == pytest.approx(500, rel=0.01)
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED) - {"rate_rps"}
+
+
+def test_a_rate_that_was_searched_for_is_compared() -> None:
+    session = sessions.session(stacks=PAIR, measures=("plain search(50ms)",))
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED)
+
+
+def test_the_table_of_trials_tells_what_became_of_arrivals() -> None:
+    session = sessions.session(stacks=PAIR, measures=("plain open(500)", "plain closed(64)"), blocks=1)
+    rows = {(row["stack"], row["load"]): row for row in tables.runs(session).to_dict("records")}
+    told = rows[SYNC, "open(500)"]
+    assert (told["arrivals_due"], told["arrivals_ended"]) == (1500, 1499)
+    assert (told["arrivals_overrun"], told["arrivals_unanswered"]) == (2, 1)
+    assert (told["generator_send_lag_s"], told["generator_loop_lag_s"]) == (0.0001, 0.0004)
+    assert pd.isna(rows[SYNC, "closed(64)"]["arrivals_due"])

@@ -6,7 +6,7 @@ import pytest
 
 from gatebench import validity
 from gatebench.histogram import of_seconds
-from gatebench.model import Run
+from gatebench.model import Run, Step
 
 GOOD = Run(
     session="s",
@@ -32,6 +32,23 @@ GOOD = Run(
     generator_ceiling_share=0.1,
     steal_share=0.0,
 )
+
+
+OPEN = replace(
+    GOOD,
+    load="open(1000)",
+    response=of_seconds([0.004] * 3000),
+    service=of_seconds([0.004] * 3000),
+    in_flight_mean=4.0,
+    server_busy_share=0.5,
+    arrivals_due=3000,
+    arrivals_ended=3000,
+    arrivals_overrun=0,
+    arrivals_unanswered=0,
+    generator_send_lag_s=0.0002,
+    generator_loop_lag_s=0.0005,
+)
+HELD = Step(rate_rps=1000.0, p99_s=0.02, errors_share=0.0, achieved_share=1.0, held=True)
 
 
 def judged(run: Run, **how: object) -> Run:
@@ -124,3 +141,108 @@ def test_what_kept_the_rate_down_is_named(busy: float, concurrency: int | None, 
 def test_connections_that_never_opened_are_a_result_of_holding() -> None:
     run = replace(GOOD, load="hold(100)", requests=0, response=None, in_flight_mean=0.0, connections_opened=0)
     assert judged(run).status == "ok"
+
+
+@pytest.mark.parametrize("load", ["open(1000)", "poisson(1000)"])
+@pytest.mark.parametrize("busy", [0.5, 0.97])
+def test_a_sound_open_loop_is_ok_and_is_limited_by_its_arrivals(load: str, busy: float) -> None:
+    run = judged(replace(OPEN, load=load, server_busy_share=busy), concurrency=16)
+    assert (run.status, run.reason, run.warnings) == ("ok", None, ())
+    assert run.limit == "the arrival rate of 1000/s"
+
+
+@pytest.mark.parametrize(
+    ("due", "ended", "in_flight", "status"),
+    [
+        (3000, 2971, 4.0, "ok"),
+        (3000, 2969, 4.0, "void"),
+        (3000, 3031, 4.0, "void"),
+        (100, 97, 0.1, "ok"),  # three requests are no share
+        (100, 96, 0.1, "void"),
+        (1250, 1230, 25.0, "ok"),  # by chance 25 may be in flight at one edge and 45 at the other
+        (1250, 1228, 25.0, "void"),
+        (0, 4, 0.1, "void"),
+    ],
+)
+def test_an_open_loop_is_void_where_the_achieved_rate_is_not_the_offered_one(
+    due: int, ended: int, in_flight: float, status: str
+) -> None:
+    run = judged(replace(OPEN, arrivals_due=due, arrivals_ended=ended, in_flight_mean=in_flight))
+    assert run.status == status
+    if status == "void":
+        assert run.reason == (
+            f"offered and achieved rate differ by more than 1%: {due} arrivals were due, {ended} ended"
+        )
+
+
+@pytest.mark.parametrize("lost", ["arrivals_due", "arrivals_ended"])
+def test_an_open_loop_whose_arrivals_were_not_counted_is_void(lost: str) -> None:
+    run = judged(replace(OPEN, **{lost: None}))  # type: ignore[arg-type]
+    assert run.status == "void"
+    assert "arrivals were not counted" in (run.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "median_s", "status"),
+    [
+        (0.0009, 0.004, "ok"),
+        (0.0011, 0.004, "void"),
+        (0.0049, 0.050, "ok"),
+        (0.0051, 0.050, "void"),
+        (0.0011, None, "void"),
+    ],
+)
+def test_an_open_loop_is_void_where_requests_were_sent_late(
+    lag_s: float, median_s: float | None, status: str
+) -> None:
+    response = None if median_s is None else of_seconds([median_s] * 3000)
+    run = judged(replace(OPEN, generator_send_lag_s=lag_s, response=response))
+    assert run.status == status
+    assert ("requests were sent late" in (run.reason or "")) == (status == "void")
+
+
+def test_a_send_lag_that_is_not_known_is_said() -> None:
+    run = judged(replace(OPEN, generator_send_lag_s=None))
+    assert run.status == "ok"
+    assert run.warnings == ("how late requests were sent is not known: 3000 arrivals are too few for a p99",)
+
+
+def test_overrun_and_unanswered_arrivals_are_never_silent() -> None:
+    run = judged(replace(OPEN, arrivals_overrun=30, arrivals_unanswered=2, requests=2998, errors=2))
+    assert run.status == "ok"
+    assert run.warnings == (
+        "30 of 3000 arrivals (1.00%) found no free connection and had to wait for one",
+        "2 of 3000 arrivals (0.07%) were never answered and count as errors",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "median_s", "warned"),
+    [(0.009, 0.004, False), (0.011, 0.004, True), (0.019, 0.2, False), (0.021, 0.2, True)],
+)
+@pytest.mark.parametrize("run", [GOOD, OPEN])
+def test_a_loop_that_came_round_late_is_a_warning(run: Run, lag_s: float, median_s: float, *, warned: bool) -> None:
+    late = judged(replace(run, generator_loop_lag_s=lag_s, response=of_seconds([median_s] * 3000)))
+    assert late.status == "ok"
+    assert any("loop came round late" in warning for warning in late.warnings) == warned
+
+
+def test_a_search_is_limited_by_its_p99() -> None:
+    run = judged(replace(OPEN, load="search(50ms)", search_steps=(replace(HELD, held=False), HELD)))
+    assert (run.status, run.limit) == ("ok", "a p99 of 50 ms")
+
+
+def test_a_search_in_which_no_rate_held_is_void() -> None:
+    steps = tuple(replace(HELD, rate_rps=rate, held=False) for rate in (900.0, 12.5, 100.0))
+    run = judged(replace(OPEN, load="search(50ms)", search_steps=steps))
+    assert run.status == "void"
+    assert run.reason == (
+        "none of 3 rates, the lowest being 12.5/s, kept p99 below 50 ms and errors within their limit"
+    )
+    assert judged(replace(OPEN, load="search(50ms)")).status == "void"
+
+
+def test_a_search_is_an_open_loop_too() -> None:
+    search = replace(OPEN, load="search(50ms)", search_steps=(HELD,))
+    assert judged(replace(search, arrivals_ended=2000)).status == "void"
+    assert judged(replace(search, generator_send_lag_s=0.01)).status == "void"

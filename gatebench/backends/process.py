@@ -64,11 +64,12 @@ class ProcessBackend:
             yield serving
 
     @contextlib.contextmanager
-    def serve_nothing(self, placement: Placement, *, close: bool) -> Iterator[Serving]:
+    def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> Iterator[Serving]:
         """Start the do-nothing server where a stack would be, to see how fast the generator is by itself."""
+        options = [*(["--close"] * close), *(["--websocket"] * websocket)]
         with started(
             "nothing",
-            lambda port: [sys.executable, "-m", "gatebench.nothing", "--port", str(port), *(["--close"] * close)],
+            lambda port: [sys.executable, "-m", "gatebench.nothing", "--port", str(port), *options],
             ready=lambda port: answers(f"http://{HOST}:{port}/plaintext"),
             cpus=placement.server,
             variables=surroundings(),

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from gatebench.load.names import libraries_first
 
 if TYPE_CHECKING:
-    from gatebench.load.client import Expect
-    from gatebench.load.users import HttpUser, WebSocketUser, task
+    from gatebench.load.users import Digits, Echo, EngineUser, Expect, Hex, HttpUser, Request, Whole, task
 
-__all__ = ["Expect", "HttpUser", "WebSocketUser", "task"]
+__all__ = ["Digits", "Echo", "EngineUser", "Expect", "Hex", "HttpUser", "Request", "Whole", "task"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,128 +1,81 @@
-"""One user's HTTP/1.1 connection: a request out, its answer in, checked, and told to Locust's request event.
+"""What a task of an HttpUser calls as `self.client`: each call is one request, one answer, checked and counted.
 
-Knows bytes, sockets and the parser that comes with Locust. Must not know windows, histograms or jobs: who listens to
-Locust's event counts. No TLS, cookies, redirects or compression: a scenario that needs them uses Locust's own users.
+Knows a user's greenlet, which waits while the engine works, and one connection. Must not know windows or jobs.
 """
 
 from __future__ import annotations
 
 import json as standard_json
-import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import partial
 from random import Random
-from time import perf_counter, time
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from time import perf_counter
+from typing import Any
 
-from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
+from greenlet import getcurrent, greenlet
 from locust import User
-from locust.exception import CatchResponseError, StopTest
 
-BODIES_CHECKED = 0.01  # share of answers whose bytes are compared, beside each user's first
-RECEIVE_BYTES = 65536
+from gatebench.load.connection import UNASKED, Connection
+from gatebench.load.engine import Engine
+from gatebench.load.mix import BODIES_CHECKED, OK, OTHER_BODY, Expect, judged, mismatch
+from gatebench.load.tally import Lane, Tally
+from gatebench.load.target import Target
+from gatebench.load.wire import fields, render
 
-
-class Expect(NamedTuple):
-    """What an answer must be; anything else is a failure."""
-
-    status: int = 200
-    length: int | None = None  # exact length of the body in bytes; None takes any
-    body: bytes | Callable[[bytes], bool] | None = None  # the bytes, or what says yes to them; None takes any
-
-
-OK = Expect()
-
-
-class Target:
-    """Where a base URL points: looked up once, since every lookup costs a thread."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise StopTest(f"the host must be http://NAME:PORT, not {url!r}; TLS needs Locust's own users")
-        self.netloc = parts.netloc.rpartition("@")[2]
-        self.prefix = parts.path.rstrip("/")
-        self._name = (parts.hostname, parts.port or 80)
-        self._family: int | None = None
-        self._address: Any = None
-
-    def connect(self, timeout_s: float) -> socket.socket:
-        """Open a connection within the time, or raise OSError (TimeoutError among them); it reads without limit."""
-        if self._family is None:
-            connection = socket.create_connection(self._name, timeout=timeout_s)
-            self._family, self._address = connection.family, connection.getpeername()
-        else:
-            connection = socket.socket(self._family, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(timeout_s)
-                connection.connect(self._address)
-            except BaseException:  # the end of a user included
-                connection.close()
-                raise
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(None)  # a timer for every read costs a third of the rate; Shared.watch looks after it
-        return connection
-
-
-class Answers(HTTPResponseParser):
-    """The answers of one connection, one after another; its callbacks are called by the parser."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = b""
-        self.begun = False
-        self.complete = False
-        self.surplus = False  # more came than was asked for
-
-    def expect_another(self) -> None:
-        """Forget the last answer, before the next request."""
-        self.begun = self.complete = False
-
-    def _on_message_begin(self) -> None:
-        self.surplus = self.complete
-        self.begun = True
-        self.body = b""
-
-    def _on_body(self, part: bytes) -> None:
-        self.body = self.body + part if self.body else bytes(part)
-
-    def _on_message_complete(self) -> None:
-        self.complete = self.get_code() >= 200  # "100 Continue" and its like come before an answer
-
-    def _on_headers_complete(self) -> bool:
-        return False  # a body may follow
-
-    def _on_status(self, _text: str) -> None: ...
-
-    def _on_header_field(self, _text: str) -> None: ...
-
-    def _on_header_value(self, _text: str) -> None: ...
+RENDERED = 1024  # requests whose bytes are remembered
+switch = greenlet.switch  # gevent's own does more, for others to look on
 
 
 class Client:
-    """What a scenario calls as `self.client`: each call is one request, one answer, one event."""
+    """One user's client, over one connection that is kept."""
 
-    in_flight_since: float | None = None  # perf_counter of the request that waits for its answer
-
-    def __init__(self, user: User, target: Target, *, timeout_s: float, random: Random) -> None:
+    def __init__(
+        self, user: User, engine: Engine, target: Target, tally: Tally, *, timeout_s: float, random: Random
+    ) -> None:
         self.bodies_checked = 0
-        self.retries = 0  # requests sent again, since the server had closed the idle connection
+        self.asked = False  # since the user last let others have their turn
+        self.connection = Connection(engine, target, self, timeout_s)
         self._user = user
+        self._hub = engine.hub
         self._target = target
-        self._timeout_s = timeout_s
-        self._random = random
-        self._fire = user.environment.events.request.fire
-        self._head = f" HTTP/1.1\r\nHost: {target.netloc}\r\nUser-Agent: gatebench\r\n"
-        self._connection: socket.socket | None = None
-        self._answers = Answers()
-        self._late = False
+        self._tally = tally
+        self._random = random.random
+        self._gets: dict[str, tuple[bytes, Lane, str | None]] = {}  # path -> what is sent, counted, and the name
+        self._expect: Expect | None = None  # the last one, and what it comes to
+        self._length: int | None = None
+        self._fits: Callable[[bytes], bool] | None = None
+        self._same = self._body = b""  # the last answer that was checked as a whole, and its body
+        self._greenlet: Any = None  # which waits for the answer
+        self._lane: Lane | None = None  # of the last request
+
+    @property
+    def status(self) -> int:
+        """Give the last answer's status."""
+        return self.connection.parser.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Give the last answer's headers, names in lower case; of several with one name, the last."""
+        head = self.connection.parser.head
+        return {} if head is None else dict(fields(head.raw))
+
+    @property
+    def in_flight_since(self) -> float | None:
+        """Give when what is in flight began; None where nothing is."""
+        return self.connection.began if self.connection.busy else None
 
     def get(
         self, path: str, *, name: str | None = None, headers: Mapping[str, str] | None = None, expect: Expect = OK
     ) -> bytes | None:
         """Send a GET; give the body, or None where the answer was not as expected."""
-        return self._request("GET", path, name=name, lines=self._lines(headers), expect=expect)
+        known = self._gets.get(path) if headers is None else None
+        if known is None or known[2] != name:
+            known = self._render("GET", path, None, headers), self._tally.lane("GET", name or path), name
+            if headers is None:
+                if len(self._gets) >= RENDERED:
+                    self._gets.clear()
+                self._gets[path] = known
+        return self._exchange(known[0], known[1], expect)
 
     def post(
         self,
@@ -130,125 +83,97 @@ class Client:
         *,
         json: Any = None,
         data: bytes | str | None = None,
-        headers: Mapping[str, str] | None = None,
         name: str | None = None,
+        headers: Mapping[str, str] | None = None,
         expect: Expect = OK,
     ) -> bytes | None:
         """Send a POST with JSON, with data or with an empty body; give the body as `get` does."""
+        empty = b"" if data is None else data
+        return self.request("POST", path, json=json, data=empty, name=name, headers=headers, expect=expect)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        data: bytes | str | None = None,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Expect = OK,
+    ) -> bytes | None:
+        """Send a request of any method; give the body as `get` does. ValueError where it cannot be spelled."""
         if json is not None:
             data = standard_json.dumps(json, separators=(",", ":"))
             headers = {"Content-Type": "application/json", **(headers or {})}
-        body = data.encode() if isinstance(data, str) else data or b""
-        lines = f"{self._lines(headers)[:-2]}Content-Length: {len(body)}\r\n\r\n"
-        return self._request("POST", path, name=name, lines=lines, expect=expect, body=body)
-
-    def give_up(self) -> None:
-        """Fail the request in flight for its lateness: shutting the connection wakes who reads from it."""
-        if self._connection is not None:
-            self._late = True
-            shut(self._connection)
+        body = data.encode() if isinstance(data, str) else data
+        wire = self._render(method, path, body, headers)
+        return self._exchange(wire, self._tally.lane(method, name or path), expect, method == "HEAD")
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        self._late = False
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self.connection.close()
 
-    @staticmethod
-    def _lines(headers: Mapping[str, str] | None) -> str:
-        return "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n" if headers else "\r\n"
+    def done(self, reason: str, now: float) -> None:
+        """Wake the user; `_exchange` puts what does so in the place of this."""
 
-    def _request(
-        self, method: str, path: str, *, name: str | None, lines: str, expect: Expect, body: bytes = b""
-    ) -> bytes | None:
-        request = f"{method} {self._target.prefix}{path}{self._head}{lines}".encode("ascii") + body
-        began = time()
-        self.in_flight_since = start = perf_counter()
+    def unasked(self) -> None:
+        """Count a failure of the last request, after whose answer more came."""
+        if self._lane is not None:
+            self._tally.failed(self._lane, 0.0, 0, UNASKED, self._user)
+
+    def _render(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None) -> bytes:
+        return render(method, self._target.prefix + path, self._target.netloc, headers, body)
+
+    def _exchange(self, wire: bytes, lane: Lane, expect: Expect, bodiless: bool = False) -> bytes | None:
+        connection = self.connection
+        if connection.busy:
+            raise RuntimeError("this user waits for an answer already; one user sends one request at a time")
+        self.asked = True
+        self._lane = lane
+        greenlet = getcurrent()
+        if greenlet is not self._greenlet:
+            self._greenlet, connection.done = greenlet, partial(switch, greenlet)
+        connection.ask(wire, perf_counter(), bodiless)
         try:
-            self._exchange(request)
-        except (OSError, EOFError, HTTPParseError) as error:
-            reason = f"no answer within {self._timeout_s:g} s" if self._late else reason_of(error)
-            self.close()
-        else:
-            reason = ""
-        took_s = perf_counter() - start
-        self.in_flight_since = None
-        answer = b"" if reason else self._answers.body
-        reason = reason or self._mismatch(expect, answer)
-        self._fire(
-            request_type=method,
-            name=name or path,
-            response_time=took_s * 1000,
-            response_length=len(answer),
-            response=None,
-            context=self._user.context(),
-            exception=CatchResponseError(reason) if reason else None,
-            start_time=began,
-            url=path,
-        )
-        return None if reason else answer
-
-    def _exchange(self, request: bytes) -> None:
-        kept = self._connection
-        if kept is not None:
-            try:
-                self._round_trip(kept, request)
-            except (ConnectionError, EOFError):
-                if self._answers.begun or self._late:
-                    raise
-                # The server may close a connection that lies idle; that this request met it is nobody's error.
-                self.close()
-                self.retries += 1
-            else:
-                return
-        self._connection = self._target.connect(self._timeout_s)
-        self._answers = Answers()
-        self._round_trip(self._connection, request)
-
-    def _round_trip(self, connection: socket.socket, request: bytes) -> None:
-        answers = self._answers
-        answers.expect_another()
-        connection.sendall(request)
-        while not answers.complete:
-            part = connection.recv(RECEIVE_BYTES)
-            answers.feed(part)  # nothing ends a body that came without a length; elsewhere it is HTTPParseError
-            if not part and not answers.complete:
-                raise EOFError
-        if answers.surplus or not answers.should_keep_alive():
-            self.close()
+            reason, now = switch(self._hub)
+        except BaseException:  # the user's end, or a limit on time that its task has set
+            connection.close()
+            raise
+        began, parser = connection.began, connection.parser
+        body = self._body
+        # An answer that equals a checked one, byte for byte, is as good.
+        if reason or expect is not self._expect or parser.data != self._same or parser.begun:
+            body = b"" if reason else parser.body()
+            reason = reason or self._mismatch(expect, body)
+            if reason:
+                self._tally.failed(lane, now - began, len(body), reason, self._user)
+                return None
+        if self._tally.each:
+            self._tally.answered(lane, began, now - began, len(body), self._user)
+        else:  # the same, for the many
+            lane.began.append(began)
+            lane.took.append(now - began)
+            lane.length += len(body)
+        return body
 
     def _mismatch(self, expect: Expect, body: bytes) -> str:
-        """Say what of the answer is not as expected, without any value that another request would not have."""
-        status = self._answers.get_code()
-        if status != expect.status:
-            return f"status {status} where {expect.status} was expected"
-        if expect.length is not None and len(body) != expect.length:
-            more = len(body) - expect.length
-            return f"body {abs(more)} bytes {'longer' if more > 0 else 'shorter'} than expected"
-        if self._answers.surplus:
-            return "more bytes after the end of the answer"
-        if expect.body is not None and (not self.bodies_checked or self._random.random() < BODIES_CHECKED):
+        """Say what of an answer is not as expected."""
+        parser = self.connection.parser
+        if expect is not self._expect:
+            self._expect, self._same = expect, b""
+            self._length, self._fits = judged(expect)
+        if parser.status != expect.status or parser.length != self._length:
+            reason = mismatch(expect.status, self._length, parser.status, parser.length)
+            if reason:
+                return reason
+        if self._fits is not None:
+            alike = not callable(expect.body)
+            if not alike and self.bodies_checked and self._random() >= BODIES_CHECKED:
+                return ""
             self.bodies_checked += 1
-            if not (expect.body(body) if callable(expect.body) else body == expect.body):
-                return "body other than expected"
+            if not self._fits(body):
+                return OTHER_BODY
+            if alike and not parser.begun:
+                self._same, self._body = parser.answer(), body
         return ""
-
-
-def shut(connection: socket.socket) -> None:
-    """Shut a connection both ways, whatever has become of it."""
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-def reason_of(error: Exception) -> str:
-    """Say why an exchange failed, without any value that another exchange would not have."""
-    if isinstance(error, TimeoutError):
-        return "connection not opened in time"
-    if isinstance(error, HTTPParseError):
-        return "connection closed within the answer" if "Incomplete" in str(error) else "answer is not HTTP/1.1"
-    if isinstance(error, EOFError | ConnectionResetError | BrokenPipeError):
-        return "connection closed before the answer"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    return (isinstance(error, OSError) and error.strerror) or type(error).__name__

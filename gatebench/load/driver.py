@@ -12,12 +12,15 @@ import random
 import resource
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from time import perf_counter, process_time
 from typing import Any
 
 import gevent
 import locust
+import numpy as np
 from locust.env import Environment
 from locust.exception import CatchResponseError
 from locust.runners import LocalRunner
@@ -25,78 +28,228 @@ from locust.util.load_locustfile import is_user_class
 
 from gatebench import histogram
 from gatebench.errors import MachineError, UsageError
-from gatebench.load.echo import HANDSHAKE_S, KEPT_S, OPENING, Hold
+from gatebench.load.echo import HANDSHAKE_S
+from gatebench.load.engine import Engine
 from gatebench.load.job import FORMAT, Job
-from gatebench.load.recorder import Recorder, Seen
-from gatebench.load.users import Shared, WebSocketUser
-from gatebench.model import Load
+from gatebench.load.mix import Echo
+from gatebench.load.pacing import KEPT_S, ClosedLoop, Hold, OpenLoop, Pace
+from gatebench.load.recorder import UNANSWERED, Recorder, Seen
+from gatebench.load.search import START, WINDOWS, highest
+from gatebench.load.seats import OPENING
+from gatebench.load.users import EngineUser, Shared
 
-OFFER_S = 6.0  # held connections are offered no longer
+OFFER_S = 6.0  # connections are offered no longer, and
+OFFERED_PER_S = 1000.0  # as much again as this rate of opening takes
+DRAIN_S = 2.0  # what was due in a window is waited for, no longer
 STOP_S = 1.0  # a user that takes longer to stop is left to the end of the process
 STUCK_S = 10.0  # beyond the sum of its parts, a measurement will not end by itself
 TICK_S = 0.02
 SPARE_FILES = 64  # open files beside the users' connections
+LONGEST_WINDOW_S = 20.0  # of a search: a p99 needs its thousand answers, however low the rate
+FEW_TICKS = 100  # of the loop's lateness: fewer have no p99
 
 
 def measure(job: Job) -> dict[str, Any]:
     """Do the job and give its figures; UsageError or MachineError where it cannot be done."""
-    raise_open_files(job.load)
-    classes = load_users(job.scenario, job.load)
-    parts_s = HANDSHAKE_S + OFFER_S + job.warmup_limit_s + job.window_s + KEPT_S + STOP_S
-    faulthandler.dump_traceback_later(parts_s + STUCK_S, exit=True)
+    raise_open_files(job)
+    classes = load_users(job)
+    faulthandler.dump_traceback_later(longest_s(job), exit=True)
     random.seed(job.seed)  # Locust chooses tasks by the global one
     gc.collect()
-    gc.freeze()  # what has been imported need not be looked through again
+    gc.disable()  # to look through tens of thousands of connections would stop the loop for a second
 
     environment = Environment(user_classes=classes, host=job.host)
-    shared, recorder = Shared.of(environment), Recorder()
-    shared.seed, shared.timeout_s = job.seed, job.timeout_s
+    shared = Shared.of(environment, seed=job.seed, timeout_s=job.timeout_s, pace=lambda engine: pace_of(job, engine))
     runner = environment.create_local_runner()
+    recorder = Recorder(flush=shared.tally.fold)
+    shared.tally.listen(recorder.answered)
     listen(environment, recorder)
-    begun_s = perf_counter()
-    if job.load.kind == "hold":
-        shared.hold = Hold(job.window_s)
-    spawn(runner, job)
-    open_connections(shared)
-    if shared.hold is None:
-        warmup = recorder.warm_up(slice_s=job.warmup_slice_s, limit_s=job.warmup_limit_s, sleep=sleep)
-    else:
-        warmup = perf_counter() - begun_s, True  # the opening warms up, and there is no rate to settle
-    figures = {"format": FORMAT, "locust": locust.__version__, "users": job.load.size}
-    figures |= {"warmup_s": warmup[0], "warmup_settled": warmup[1]}
-    figures |= window(job, runner, shared, recorder)
-    figures["connections"] = kept_connections(job, shared)
+    trial = Trial(job=job, runner=runner, shared=shared, recorder=recorder)
+    figures = {"format": FORMAT, "locust": locust.__version__, "users": job.connections}
+    figures |= trial.figures()
     with gevent.Timeout(STOP_S, False):
         runner.quit()
     faulthandler.cancel_dump_traceback_later()
     return figures
 
 
-def window(job: Job, runner: LocalRunner, shared: Shared, recorder: Recorder) -> dict[str, Any]:
-    """Open the window, let it pass, close it; give what was seen in it and what it cost this process."""
-    checked, retried = _counts(shared)
-    cpu_s, queued_ns = process_time(), run_queue_ns()
-    recorder.open_window()
-    if shared.hold is not None:
-        shared.hold.begin()
-    sleep(job.window_s)
-    if shared.hold is None:
-        for _ in range(job.load.size - runner.user_count - recorder.stranded_users):
-            recorder.stranded("user ended before the window did")
-    seen = recorder.close_window([c.in_flight_since for c in shared.clients if c.in_flight_since is not None])
-    spent_s, queued_after_ns = process_time(), run_queue_ns()
-    checked_after, retried_after = _counts(shared)
-    delayed_ns = sum(after - queued_ns.get(thread, 0) for thread, after in queued_after_ns.items())
+def pace_of(job: Job, engine: Engine) -> Pace:
+    """Make what says when the users of a load speak."""
+    if job.load.kind == "hold":
+        return Hold(engine, job.window_s)
+    if job.load.paced:
+        return OpenLoop(engine, "poisson" if job.load.kind == "poisson" else "constant", Random(job.seed))  # noqa: S311
+    return ClosedLoop(engine)
+
+
+def longest_s(job: Job) -> float:
+    """Give the time after which a measurement will not end by itself."""
+    windows_s = job.window_s + DRAIN_S
+    if job.load.kind == "search":
+        windows_s = WINDOWS * (windows_s + job.warmup_slice_s) + 2 * LONGEST_WINDOW_S
+    return HANDSHAKE_S + offer_s(job) + job.warmup_limit_s + windows_s + KEPT_S + STOP_S + STUCK_S
+
+
+def offer_s(job: Job) -> float:
+    """Give the time for which connections are offered."""
+    return OFFER_S + job.connections / OFFERED_PER_S
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """One measurement that goes on."""
+
+    job: Job
+    runner: LocalRunner
+    shared: Shared
+    recorder: Recorder
+
+    def figures(self) -> dict[str, Any]:
+        """Start the users, warm up, and measure as the load has it."""
+        begun_s = perf_counter()
+        spawn(self.runner, self.job)
+        spawned_s = perf_counter()
+        self._open_connections()
+        pace = self.shared.given
+        connections = None
+        if isinstance(pace, Hold):
+            warmup = perf_counter() - begun_s, True  # the opening warms up, and there is no rate to settle
+            figures = self._closed_window(pace)
+            connections = self._kept(pace, pace.last_opened_s - spawned_s)
+        elif isinstance(pace, OpenLoop):
+            pace.rate = self.job.load.size if self.job.load.kind != "search" else START
+            warmup = self._warm_up()
+            figures = self._searched(pace) if self.job.load.kind == "search" else self._open_window(pace)
+        else:
+            warmup = self._warm_up()
+            figures = self._closed_window(None)
+        return {"warmup_s": warmup[0], "warmup_settled": warmup[1], **figures, "connections": connections}
+
+    def _warm_up(self) -> tuple[float, bool]:
+        return self.recorder.warm_up(slice_s=self.job.warmup_slice_s, limit_s=self.job.warmup_limit_s, sleep=sleep)
+
+    def _open_connections(self) -> None:
+        """Wait until every user that needs a connection to begin has one, or none comes any more."""
+        hold = self.shared.given
+        until = perf_counter() + offer_s(self.job)
+        while (hold.pending_count if isinstance(hold, Hold) else self.shared.opening()) and perf_counter() < until:
+            if isinstance(hold, Hold) and perf_counter() - hold.last_opened_s > HANDSHAKE_S:
+                break  # the server takes no more: those in line need not be tried
+            gevent.sleep(TICK_S)
+        if isinstance(hold, Hold):
+            hold.turn_away()
+
+    def _closed_window(self, hold: Hold | None) -> dict[str, Any]:
+        costs = Costs(self.shared)
+        self.recorder.open_window()
+        if hold is not None:
+            hold.begin()
+        sleep(self.job.window_s)
+        if hold is None:
+            for _ in range(self.job.connections - self.runner.user_count - self.recorder.stranded_users):
+                self.recorder.stranded("user ended before the window did")
+        seen = self.recorder.close_window(self.shared.in_flight_since)
+        return {**document(seen), **costs.spent(), "arrivals": None, "steps": None}
+
+    def _open_window(self, pace: OpenLoop, window_s: float | None = None) -> dict[str, Any]:
+        """Let arrivals come for a window, and wait for the answers to those that were due in it."""
+        costs = Costs(self.shared)
+        pace.watch()
+        self.recorder.open_window()
+        sleep(self.job.window_s if window_s is None else window_s)
+        end_s = perf_counter()
+        figures = costs.spent()
+        lag, due = np.array(pace.lag), np.array(pace.due)
+        overrun = pace.overrun
+        rate, pace.rate = pace.rate, 0.0
+        until = end_s + min(self.job.timeout_s, DRAIN_S)
+        while perf_counter() < until and self.shared.in_flight_since():
+            gevent.sleep(TICK_S)
+        seen = self.recorder.close_window_by_due(end_s, self.shared.in_flight_since)
+        service = histogram.of_seconds(np.array(pace.service))
+        pace.turn_away()
+        pace.rate = rate
+        arrivals = {
+            "due": int(((due >= seen.start_s) & (due < end_s)).sum()),
+            "ended": seen.ended,
+            "overrun": overrun,
+            "unanswered": seen.error_reasons.get(UNANSWERED, 0),
+            "send_lag_p99_s": histogram.percentile(histogram.of_seconds(np.maximum(lag, 0.0)), 0.99),
+            "service": histogram.to_json(service),
+        }
+        return {**document(seen), **figures, "arrivals": arrivals, "steps": None}
+
+    def _searched(self, pace: OpenLoop) -> dict[str, Any]:
+        """Find the highest rate that holds; the figures are those of the last window, which confirms it."""
+        limit_s = self.job.load.size / 1000
+        steps: list[dict[str, Any]] = []
+        figures: dict[str, Any] = {}
+
+        def holds(rate: float) -> bool:
+            nonlocal figures
+            pace.rate = rate
+            sleep(self.job.warmup_slice_s)
+            needed_s = 1.1 * histogram.samples_needed(0.99) / rate
+            figures = self._open_window(pace, min(max(self.job.window_s, needed_s), LONGEST_WINDOW_S))
+            step = step_of(rate, figures, limit_s, self.job.error_limit)
+            steps.append(step)
+            return bool(step["held"])
+
+        highest(holds)
+        return {**figures, "steps": steps}
+
+    def _kept(self, hold: Hold, opening_s: float) -> dict[str, float]:
+        """Wait for the last turns' echoes and count."""
+        until = perf_counter() + KEPT_S
+        while perf_counter() < until and self.shared.in_flight_since():
+            gevent.sleep(TICK_S)
+        counts = {"offered": self.job.load.size, "opened": hold.opened_count, "kept": hold.kept}
+        return {**counts, "opening_s": max(opening_s, 0.0)}
+
+
+class Costs:
+    """What this process spends from now on."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._checked, self._retried = shared.counts
+        del shared.engine.lag[:]
+        self._queued_ns = run_queue_ns()
+        self._cpu_s = process_time()
+
+    def spent(self) -> dict[str, Any]:
+        """Give what it has spent."""
+        cpu_s = process_time() - self._cpu_s
+        queued_ns = run_queue_ns()
+        checked, retried = self._shared.counts
+        delayed_ns = sum(after - self._queued_ns.get(thread, 0) for thread, after in queued_ns.items())
+        lag = np.array(self._shared.engine.lag)
+        return {
+            "bodies_checked": checked - self._checked,
+            "retries": retried - self._retried,
+            "cpu_s": cpu_s,
+            "delay_s": delayed_ns / 1e9 if self._queued_ns and queued_ns else None,
+            "loop_lag_p99_s": float(np.percentile(lag, 99)) if len(lag) >= FEW_TICKS else None,
+        }
+
+
+def step_of(rate: float, figures: dict[str, Any], limit_s: float, error_limit: float) -> dict[str, Any]:
+    """Say of one window of a search whether its rate held: p99 and errors within their limits."""
+    p99_s = histogram.percentile(histogram.from_json(figures["response"]), 0.99)
+    done = figures["requests"] + figures["errors"]
+    errors_share = figures["errors"] / done if done else 1.0
+    due = figures["arrivals"]["due"]
     return {
-        **_seen(seen),
-        "bodies_checked": checked_after - checked,
-        "retries": retried_after - retried,
-        "cpu_s": spent_s - cpu_s,
-        "delay_s": delayed_ns / 1e9 if queued_ns and queued_after_ns else None,
+        "rate": rate,
+        "p99_s": p99_s,
+        "errors_share": errors_share,
+        "achieved_share": figures["arrivals"]["ended"] / due if due else 0.0,
+        "held": p99_s is not None and p99_s < limit_s and errors_share <= error_limit,
     }
 
 
-def _seen(seen: Seen) -> dict[str, Any]:
+def document(seen: Seen) -> dict[str, Any]:
+    """Spell what was seen as the harness reads it."""
     return {
         "window_start_s": seen.start_s,
         "window_end_s": seen.end_s,
@@ -108,23 +261,9 @@ def _seen(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _counts(shared: Shared) -> tuple[int, int]:
-    return sum(c.bodies_checked for c in shared.clients), sum(c.retries for c in shared.clients)
-
-
-def kept_connections(job: Job, shared: Shared) -> dict[str, int] | None:
-    """Wait for the last turns' echoes and count; None where no connections were held."""
-    if shared.hold is None:
-        return None
-    until = perf_counter() + KEPT_S
-    while perf_counter() < until and any(c.in_flight_since is not None for c in shared.clients):
-        gevent.sleep(TICK_S)
-    return {"offered": job.load.size, "opened": shared.hold.opened, "kept": shared.hold.kept}
-
-
 def spawn(runner: LocalRunner, job: Job) -> None:
     """Start all users at once."""
-    runner.start(job.load.size, spawn_rate=job.load.size)
+    runner.start(job.connections, spawn_rate=job.connections)
     spawning: Any = runner.spawning_greenlet
     spawning.join()
     if not spawning.successful():
@@ -133,26 +272,21 @@ def spawn(runner: LocalRunner, job: Job) -> None:
         ) from spawning.exception
 
 
-def open_connections(shared: Shared) -> None:
-    """Wait until every user that needs a connection to begin has one, or none comes any more."""
-    hold = shared.hold
-    until = perf_counter() + OFFER_S
-    while shared.opening and perf_counter() < until:
-        if hold is not None and perf_counter() - hold.last_opened_s > HANDSHAKE_S:
-            break  # the server takes no more: those in line need not be tried
-        gevent.sleep(TICK_S)
-    if hold is not None:
-        hold.turn_away()
-
-
 def listen(environment: Environment, recorder: Recorder) -> None:
     """Tell the recorder of every request that Locust hears of, whatever class of user made it."""
 
     def on_request(
-        request_type: str, response_time: float, exception: BaseException | None = None, **_others: Any
+        request_type: str,
+        response_time: float,
+        exception: BaseException | None = None,
+        counted: bool = False,
+        **_others: Any,
     ) -> None:
+        if counted:
+            return
         if exception is None:
-            recorder.answered(response_time / 1000)
+            took = np.array([response_time / 1000])
+            recorder.answered(perf_counter() - took, took)
         elif request_type == OPENING:
             recorder.stranded(str(exception))
         else:
@@ -166,8 +300,9 @@ def listen(environment: Environment, recorder: Recorder) -> None:
     environment.events.user_error.add_listener(on_user_error)  # type: ignore[no-untyped-call]
 
 
-def load_users(path: Path, load: Load) -> list[type[Any]]:
+def load_users(job: Job) -> list[type[Any]]:
     """Import a scenario and give its user classes; UsageError where it has none or is broken."""
+    path, load = job.scenario, job.load
     # Under a name of its own, and its folder searched last: scenarios/json.py must not stand for the library's json.
     sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
@@ -181,16 +316,20 @@ def load_users(path: Path, load: Load) -> list[type[Any]]:
     classes = list(dict.fromkeys(value for value in vars(module).values() if is_user_class(value)))
     if not any(one.tasks for one in classes):
         raise UsageError(
-            f"the scenario {path} has no user class with a @task; derive one from gatebench.load.HttpUser"
+            f"the scenario {path} has no user class with a @task or a mix; derive one from gatebench.load.EngineUser"
         )
-    if load.kind == "hold" and not all(issubclass(one, WebSocketUser) for one in classes):
-        raise UsageError(f"{load} needs connections to hold; derive the users of {path} from WebSocketUser")
+    if load.kind == "hold" and not all(issubclass(one, EngineUser) and isinstance(one.mix, Echo) for one in classes):
+        raise UsageError(
+            f"{load} needs connections to hold; derive the users of {path} from EngineUser, with an Echo"
+        )
+    if load.paced and not all(issubclass(one, EngineUser) for one in classes):
+        raise UsageError(f"{load} needs users that wait for nobody; derive those of {path} from EngineUser")
     return classes
 
 
-def raise_open_files(load: Load) -> None:
+def raise_open_files(job: Job) -> None:
     """Raise this process's limit on open files to what the load needs; MachineError where that is not allowed."""
-    need = load.size + SPARE_FILES
+    load, need = job.load, job.connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY != hard < need:
         raise MachineError(

@@ -1,181 +1,118 @@
-"""One user's WebSocket: a message out, its echo in, compared, and told to Locust's request event.
+"""A connection whose exchanges are messages over a WebSocket and their echoes.
 
-Knows websocket-client, and the two ways of load: a closed loop, where a connection that does not open or does not
-last is an error, and held connections, where it is the result. Must not know windows, histograms or jobs.
+Knows the handshake, frames, and all that connection.py knows. Must not know what is said, nor Locust.
 """
 
 from __future__ import annotations
 
-from time import perf_counter, time
+from base64 import b64encode
+from random import Random
 
-import gevent
-from gevent.event import Event
-from gevent.lock import BoundedSemaphore
-from locust import User
-from locust.exception import CatchResponseError, StopUser
-from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
+from gatebench.load.connection import Connection, Owner, reason_of
+from gatebench.load.engine import Engine
+from gatebench.load.frames import CLOSE, PING, PONG, TEXT, Frames, accepted, frame, handshake
+from gatebench.load.target import Target
+from gatebench.load.wire import WireError
 
-from gatebench.load.client import Target, reason_of, shut
-
-HANDSHAKE_S = 3.0  # a connection whose handshake is not answered within it is not opened
-DOORS = 128  # connections being opened at once, where they are held
-KEPT_S = 1.0  # a held connection that answers within it is kept
-
-OPENING = "OPEN"  # Locust's request type of a connection that did not open
-FAILURES = (WebSocketException, OSError, ValueError, IndexError)  # the last two: a handshake that is not HTTP
+HANDSHAKE_S = 3.0  # a WebSocket whose handshake is not answered within it is not opened
 
 
-class NotOpenedError(Exception):
-    """The connection of a user did not open."""
+class EchoConnection(Connection):
+    """A connection over which WebSocket messages go out and their echoes come in; asked with nothing, it opens."""
 
+    __slots__ = ("_frames", "_key", "_path", "_random", "message", "unopened")
 
-class Hold:
-    """Connections that are held open: who may open one, how many did, and when each one's turn to speak comes."""
+    def __init__(
+        self, engine: Engine, target: Target, owner: Owner, timeout_s: float, *, path: str, random: Random
+    ) -> None:
+        super().__init__(engine, target, owner, timeout_s)
+        self.message = b""  # the echo, where one has come
+        self.unopened = False  # the last failure was that it did not open
+        self._path = target.prefix + path
+        self._random = random
+        self._key = ""
+        self._frames: Frames | None = None  # None until the handshake is done
 
-    def __init__(self, window_s: float) -> None:
-        self._window_s = window_s
-        self.opened = 0
-        self.kept = 0  # answered within KEPT_S
-        self.last_opened_s = perf_counter()
-        self._doors = BoundedSemaphore(DOORS)
-        self._waiting: set[gevent.Greenlet] = set()
-        self._go = Event()
-
-    def admit(self, client: EchoClient) -> int:
-        """Open a user's connection when there is a door free; give its place in the row, or raise NotOpenedError."""
-        user = gevent.getcurrent()
-        self._waiting.add(user)
-        try:
-            with self._doors:
-                client.open()
-        finally:
-            self._waiting.discard(user)
-        self.last_opened_s = perf_counter()
-        self.opened += 1
-        return self.opened - 1
-
-    def wait_turn(self, place: int) -> None:
-        """Wait until all are open, and then for this one's moment; the last has time for its echo in the window."""
-        self._go.wait()
-        gevent.sleep(max(self._window_s - KEPT_S, self._window_s / 2) * place / self.opened)
-
-    def turn_away(self) -> None:
-        """End the users that still wait for a connection."""
-        gevent.killall(list(self._waiting), timeout=KEPT_S)
-
-    def begin(self) -> None:
-        """Let the turns begin."""
-        self._go.set()
-
-
-class EchoClient:
-    """What a scenario calls as `self.client`: each call is one round trip."""
-
-    in_flight_since: float | None = None  # perf_counter of the message whose echo is awaited
-
-    def __init__(self, user: User, target: Target, path: str, *, hold: Hold | None, timeout_s: float) -> None:
-        self.bodies_checked = 0
-        self.retries = 0
-        self._user = user
-        self._target = target
-        self._path = path
-        self._hold = hold
-        self._timeout_s = timeout_s
-        self._socket: WebSocket | None = None
-        self._late = False
-
-    def open(self) -> None:
-        """Open the connection, or raise NotOpenedError."""
-        began, start = time(), perf_counter()
-        reason = self._handshake()
-        if reason:
-            if self._hold is None:
-                self._tell(OPENING, perf_counter() - start, 0, reason, began)
-            raise NotOpenedError(reason)
-
-    def echo(self, message: str) -> None:
-        """Send a text and take back its echo; a connection that was lost is opened once more, or the user ends."""
-        if self._socket is None:
-            try:
-                self.open()
-            except NotOpenedError:
-                raise StopUser from None
-        began = time()
-        self.in_flight_since = start = perf_counter()
-        try:
-            reason, lost = self._round_trip(message.encode()), False
-        except FAILURES as error:
-            reason, lost = self._reason(error), True
-            self.close()
-        took_s = perf_counter() - start
-        self.in_flight_since = None
-        if self._hold is not None:
-            if lost:
-                raise StopUser
-            self._hold.kept += not reason and took_s <= KEPT_S
-        self._tell("WS", took_s, len(message), reason, began)
-
-    def give_up(self) -> None:
-        """Fail the round trip in flight for its lateness: shutting the connection wakes who reads from it."""
-        if self._socket is not None and self._socket.sock is not None:
-            self._late = True
-            shut(self._socket.sock)
+    def tell(self, text: bytes, now: float) -> None:
+        """Send a text; the owner hears when its echo has come."""
+        self.ask(frame(TEXT, text, self._random.getrandbits(32)), now)
 
     def close(self) -> None:
-        """Say goodbye where there is someone to say it to, and close the connection without waiting for an answer."""
-        self._late = False
-        if self._socket is not None:
-            connection, self._socket = self._socket, None
-            try:
-                connection.send_close()
-            except FAILURES:
-                pass
-            finally:
-                connection.shutdown()  # type: ignore[no-untyped-call]
+        """Say goodbye where there is someone to say it to, and close without waiting for an answer."""
+        if self.is_open and not self._out:
+            self._transmit(frame(CLOSE, b"\x03\xe8", self._random.getrandbits(32)))
+        super().close()
 
-    def _handshake(self) -> str:
-        """Connect and shake hands; give what went wrong, or nothing."""
-        url = f"ws://{self._target.netloc}{self._target.prefix}{self._path}"
-        ws = WebSocket(enable_multithread=False, skip_utf8_validation=True)
+    def expire(self, now: float) -> None:
+        """Fail the handshake or the echo that takes too long."""
+        limit_s = HANDSHAKE_S if self._opening else self._timeout_s
+        if self.busy and now - self.began > limit_s:
+            self._fail(
+                f"connection not opened within {limit_s:g} s" if self._opening else f"no echo within {limit_s:g} s",
+                now,
+            )
+
+    def _ready(self) -> None:
+        self._key = b64encode(self._random.randbytes(16)).decode("ascii")
+        self.parser.begin()
+        self._transmit(handshake(self._path, self._target.netloc, self._key))
+
+    def _received(self, data: bytes, now: float) -> None:
         try:
-            with gevent.Timeout(HANDSHAKE_S, False):
-                connection = self._target.connect(HANDSHAKE_S)
-                ws.connect(url, socket=connection, redirect_limit=0)  # type: ignore[no-untyped-call]
-                self._socket = ws
-                return ""
-        except WebSocketBadStatusException as error:
-            return f"handshake answered with status {error.status_code}"
-        except OSError as error:
-            return reason_of(error)
-        except FAILURES:
-            return "handshake not completed"
-        return f"connection not opened within {HANDSHAKE_S:g} s"
+            if self._frames is None:
+                if not self.parser.feed(data):
+                    return
+                data = self._open_by(now)
+            messages = self._frames.feed(data) if self._frames is not None and data else ()
+        except WireError as error:
+            self._fail(str(error), now)
+            return
+        for opcode, message in messages:
+            self._heard(opcode, message, now)
 
-    def _round_trip(self, message: bytes) -> str:
-        assert self._socket is not None  # noqa: S101 - echo has opened it
-        self._socket.send(message, ABNF.OPCODE_TEXT)
-        opcode, echo = self._socket.recv_data()
-        if opcode == ABNF.OPCODE_CLOSE:
-            raise ConnectionResetError
-        self.bodies_checked += 1
-        return "" if opcode == ABNF.OPCODE_TEXT and echo == message else "echo other than the message"
+    def _open_by(self, now: float) -> bytes:
+        """Take the answer to the handshake; give what came after it."""
+        assert self.parser.head is not None  # noqa: S101 - it is complete
+        reason = accepted(self.parser.head, self._key)
+        if reason:
+            self._fail(reason, now)
+            return b""
+        rest = self.parser.rest()
+        self._opened()
+        self._frames = Frames()
+        if self._wire:
+            self.began = now  # a round trip is that of the message
+            self._transmit(self._wire)
+        else:
+            self.busy = False
+            self.done("", now)
+        return rest
 
-    def _reason(self, error: Exception) -> str:
-        if self._late:
-            return f"no echo within {self._timeout_s:g} s"
-        if isinstance(error, WebSocketException):
-            return "connection closed before the echo"
-        return reason_of(error)
+    def _heard(self, opcode: int, message: bytes, now: float) -> None:
+        if opcode == PING:
+            self._transmit(frame(PONG, message, self._random.getrandbits(32)))
+        elif opcode == CLOSE:
+            self._ended(now)
+        elif opcode != PONG:
+            if not self.busy:
+                self._shut()
+                self._owner.unasked()
+                return
+            self.message = message
+            self.busy = False
+            self.done("", now)
 
-    def _tell(self, kind: str, took_s: float, length: int, reason: str, began: float) -> None:
-        self._user.environment.events.request.fire(
-            request_type=kind,
-            name=self._path,
-            response_time=took_s * 1000,
-            response_length=length,
-            response=None,
-            context=self._user.context(),
-            exception=CatchResponseError(reason) if reason else None,
-            start_time=began,
-            url=self._path,
-        )
+    def _ended(self, now: float) -> None:
+        self._fail("handshake not completed" if self._opening else "connection closed before the echo", now)
+
+    def _lost(self, error: OSError, fd: int, now: float) -> None:
+        if fd == self._fd:
+            self._fail(reason_of(error) if self._opening else "connection closed before the echo", now)
+
+    def _fail(self, reason: str, now: float) -> None:
+        self.unopened = self._frames is None
+        super()._fail(reason, now)
+
+    def _shut(self) -> None:
+        self._frames = None
+        super()._shut()

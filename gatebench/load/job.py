@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gatebench.errors import UsageError
-from gatebench.model import Load
+from gatebench.model import LARGEST_LOAD, LOAD_KINDS, Load
 
 FORMAT = 1
+ERROR_LIMIT = 0.001  # where the job names none
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -26,8 +27,10 @@ class Job:
     """One measurement to be made."""
 
     scenario: Path  # a Locust file
-    host: str  # http://ADDRESS:PORT, the address being a loopback one
+    host: str  # http://ADDRESS:PORT or https://ADDRESS:PORT, the address being a loopback one
     load: Load
+    connections: int  # the most it may use: those of the load, unless the job says otherwise of an open loop
+    error_limit: float  # share of requests that may fail: what a search stays below
     seed: int  # of all random parameters
     warmup_slice_s: float
     warmup_limit_s: float
@@ -44,10 +47,13 @@ def parse(text: bytes) -> Job:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise UsageError(f'the job is not of a format known here; it must be an object with "format": {FORMAT}')
     try:
+        load = _load(_one(data, "load", dict))
         return Job(
             scenario=Path(_one(data, "scenario", str)),
             host=_loopback(_one(data, "host", str)),
-            load=_load(_one(data, "load", dict)),
+            load=load,
+            connections=_connections(data["load"], load),
+            error_limit=_share(data, "error_limit", default=ERROR_LIMIT),
             seed=_one(data, "seed", int),
             **{key: _seconds(data, key) for key in ("warmup_slice_s", "warmup_limit_s", "window_s", "timeout_s")},
         )
@@ -69,12 +75,33 @@ def _seconds(data: Mapping[str, Any], key: str) -> float:
     return float(value)
 
 
+def _share(data: Mapping[str, Any], key: str, *, default: float) -> float:
+    value = data.get(key, default)
+    if type(value) not in (int, float) or not 0 <= value < 1:
+        raise UsageError(f"the job's {key} is {value!r}; it must be a share of 1, from 0 to below 1")
+    return float(value)
+
+
 def _load(data: Mapping[str, Any]) -> Load:
-    text = f"{data.get('kind')}({data.get('size')})"
-    try:
-        return Load.parse(text)
-    except ValueError:
-        raise UsageError(f"the job's load is {text}; it must be closed(USERS) or hold(CONNECTIONS)") from None
+    kind, size = data.get("kind"), data.get("size")
+    if kind in LOAD_KINDS and type(size) is int and 1 <= size <= LARGEST_LOAD:
+        return Load(kind=kind, size=size)
+    raise UsageError(
+        f"the job's load is {kind}({size}); it must be closed(USERS), hold(CONNECTIONS), open(RATE), poisson(RATE) "
+        f"or search(MILLISECONDS), the size a whole number from 1 to {LARGEST_LOAD}"
+    )
+
+
+def _connections(data: Mapping[str, Any], load: Load) -> int:
+    value = data.get("connections", load.connections)
+    if type(value) is not int or not 1 <= value <= LARGEST_LOAD:
+        raise UsageError(f"the job's load.connections is {value!r}; it must be from 1 to {LARGEST_LOAD}")
+    if not load.paced and value != load.connections:
+        raise UsageError(
+            f"the job's load.connections is {value}, which {load} does not leave open; leave the key out or give "
+            "an open load"
+        )
+    return value
 
 
 def _loopback(url: str) -> str:
@@ -85,8 +112,8 @@ def _loopback(url: str) -> str:
         raise UsageError(
             f"the host {url!r} is no address of this machine; give one as http://127.0.0.1:PORT"
         ) from None
-    if parts.scheme != "http" or not port or not any(address in network for network in LOOPBACK):
+    if parts.scheme not in ("http", "https") or not port or not any(address in network for network in LOOPBACK):
         raise UsageError(
-            f"the host {url!r} is refused; load goes to http://127.0.0.0/8 or http://[::1], with a port, only"
+            f"the host {url!r} is refused; load goes by http or https to 127.0.0.0/8 or [::1], with a port, only"
         )
     return url

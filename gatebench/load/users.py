@@ -1,134 +1,271 @@
-"""The users a scenario derives from: Locust users whose requests are checked as the contract wants it.
+"""The users a scenario derives from: Locust users whose requests are sent by the engine, checked and counted.
 
-Knows what the users of one environment share: seed, time limit, and how connections are held. Must not know jobs,
-windows or figures; under plain `locust -f` all of it works with its defaults.
+Knows Locust's user classes, and what the users of one environment share. Must not know jobs, windows or figures;
+under plain `locust -f` all of it works with its defaults.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from random import Random
 from time import perf_counter
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, cast
 
 import gevent
-from locust import User, task
-from locust.exception import StopTest
+from gevent.hub import Waiter
+from locust import User, events, task
+from locust.exception import StopTest, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
-from gatebench.load.client import Client, Expect, Target
-from gatebench.load.echo import EchoClient, Hold, NotOpenedError
+from gatebench.load.client import Client
+from gatebench.load.engine import WATCH_S, Engine
+from gatebench.load.mix import Digits, Echo, Expect, Hex, Request, Whole
+from gatebench.load.pacing import Arrivals, ClosedLoop, OpenLoop, Pace
+from gatebench.load.seats import Around, EchoSeat, HttpSeat, Mix, Seat
+from gatebench.load.tally import Tally
+from gatebench.load.target import HostError, Target
 
-__all__ = ["Expect", "HttpUser", "WebSocketUser", "task"]
+__all__ = ["Digits", "Echo", "EngineUser", "Expect", "Hex", "HttpUser", "Request", "Whole", "task"]
 
-FOR_GOOD_S = 3600.0
 NO_HOST = "no host is given; name the server with -H http://127.0.0.1:PORT"
 
+hub = gevent.get_hub()
 # Locust's `-t 1s` counts from when gevent's loop last looked at the clock, which was before all these imports.
-gevent.get_hub().loop.update_now()
+hub.loop.update_now()
+hub.NOT_ERROR = (*hub.NOT_ERROR, StopTest)  # Locust logs its sentence, and gevent would print a traceback
 
 
-class Waiting(Protocol):
-    """What the clients of both kinds of user have in common."""
-
-    in_flight_since: float | None
-    bodies_checked: int
-    retries: int
-
-    def give_up(self) -> None:
-        """Fail the request in flight for its lateness."""
-
-
-@dataclass(slots=True, kw_only=True)
 class Shared:
     """What the users of one environment share."""
 
-    seed: int | None = None  # None: other random parameters every time
-    timeout_s: float = 10.0
-    hold: Hold | None = None  # None: a closed loop
-    target: Target | None = None
-    clients: list[Waiting] = field(default_factory=list)
-    opening: int = 0  # users that still wait for their connection, where they need one to begin
+    def __init__(
+        self,
+        environment: Any,
+        *,
+        seed: int | None = None,
+        timeout_s: float = 10.0,
+        pace: Callable[[Engine], Pace] | None = None,
+    ) -> None:
+        self._environment = environment
+        self.tally = Tally(environment)
+        self.engine = Engine(watch_s=min(WATCH_S, timeout_s / 10))
+        self.timeout_s = timeout_s  # of a request
+        self.given = None if pace is None else pace(self.engine)  # instead of what the classes say
+        self.paces: dict[type[Any], Pace] = {}
+        self._seed = seed  # None: other random parameters every time
+        self._targets: dict[str, Target] = {}
+        self._mixes: dict[tuple[type[Any], str], Mix] = {}
+        self._clients: dict[Client | Seat, None] = {}
+        self._entered = 0
+        self._bodies_checked = self._retries = 0  # of those that have left
 
     @classmethod
-    def of(cls, environment: Any) -> Shared:
-        """Give the environment's own, made on first use."""
-        shared: Shared = vars(environment).setdefault("gatebench", cls())
-        return shared
+    def of(cls, environment: Any, **settings: Any) -> Shared:
+        """Give the environment's own, made with these settings on first use."""
+        found = vars(environment).get("gatebench")
+        if found is None:
+            found = vars(environment)["gatebench"] = cls(environment, **settings)
+        return cast("Shared", found)
 
-    def enter(self, host: str | None) -> tuple[Target, Random]:
-        """Give a new user its target and its random parameters, the same for the same seed and place in the row."""
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Give how many bodies have been compared, and how many requests sent again."""
+        checked = self._bodies_checked + sum(one.bodies_checked for one in self._clients)
+        return checked, self._retries + sum(one.connection.retries for one in self._clients)
+
+    def in_flight_since(self) -> list[float]:
+        """Give when each request in flight began, or was due; those that stand in line for a connection too."""
+        paces = [self.given, *self.paces.values()]
+        line = [due for pace in paces if isinstance(pace, OpenLoop) for due in pace.in_line()]
+        return line + [since for one in self._clients if (since := one.in_flight_since) is not None]
+
+    def opening(self) -> bool:
+        """Say whether a user waits for the connection it needs to begin."""
+        return any(isinstance(one, EchoSeat) and one.connection.opening for one in self._clients)
+
+    def refusal(self, sentence: str) -> StopTest:
+        """Make what ends a test that cannot begin."""
+        self._environment.process_exit_code = 2
+        return StopTest(sentence)
+
+    def enter(self, client: Client | Seat) -> None:
+        """Take in a user's client."""
+        self._clients[client] = None
+
+    def leave(self, client: Client | Seat) -> None:
+        """Let a user's client go."""
+        if self._clients.pop(client, client) is None:
+            self._bodies_checked += client.bodies_checked
+            self._retries += client.connection.retries
+
+    def target(self, host: str | None) -> Target:
+        """Give where a host points; StopTest where that is nowhere."""
         if host is None:
-            raise StopTest(NO_HOST)
-        if self.target is None:
-            self.target = Target(host)
-            gevent.spawn(self.watch)
-        seed = None if self.seed is None else f"{self.seed}/{len(self.clients)}"
-        return self.target, Random(seed)  # noqa: S311 - parameters of requests, no secrets
+            raise self.refusal(NO_HOST)
+        if host not in self._targets:
+            try:
+                self._targets[host] = Target(host)
+            except HostError as error:
+                raise self.refusal(str(error)) from None
+        return self._targets[host]
 
-    def watch(self) -> None:
-        """Fail requests that are late, for ever."""
-        while True:
-            gevent.sleep(min(0.5, self.timeout_s / 10))
-            late = perf_counter() - self.timeout_s
-            for client in self.clients:
-                if client.in_flight_since is not None and client.in_flight_since < late:
-                    client.give_up()
+    def random(self) -> Random:
+        """Give a new user its random parameters, the same for the same seed and place in the row."""
+        self._entered += 1
+        return Random(None if self._seed is None else f"{self._seed}/{self._entered}")  # noqa: S311 - no secrets
+
+    def pace(self, user: type[EngineUser]) -> Pace:
+        """Give what says when the users of a class speak."""
+        if self.given is not None:
+            return self.given
+        if user not in self.paces:
+            self.paces[user] = (
+                ClosedLoop(self.engine)
+                if user.rate is None
+                else OpenLoop(self.engine, user.arrivals, Random(self._seed))  # noqa: S311 - no secrets
+            )
+        return self.paces[user]
+
+    def mix(self, user: type[EngineUser], host: str, requests: Sequence[Request]) -> Mix:
+        """Give a class's requests, ready to be sent."""
+        if (user, host) not in self._mixes:
+            self._mixes[user, host] = Mix(requests, self.target(host), self.tally)
+        return self._mixes[user, host]
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _on_init(environment: Any, **_told: Any) -> None:
+    Shared.of(environment)  # a master has no users, and is to add up what its workers report
 
 
 class HttpUser(User):
-    """A user that sends HTTP requests one after another, without a pause, over one connection."""
+    """A user that sends HTTP requests one after another, as its tasks have it, over one connection."""
 
     abstract = True
 
     def __init__(self, environment: Any) -> None:
+        self._tasks: Tasks | None = None
         super().__init__(environment)
         shared = Shared.of(environment)
-        target, self.random = shared.enter(self.host)
-        self.client = Client(self, target, timeout_s=shared.timeout_s, random=self.random)
-        shared.clients.append(self.client)
+        target = shared.target(self.host)
+        self.random = shared.random()
+        self.client = Client(
+            self, shared.engine, target, shared.tally, timeout_s=shared.timeout_s, random=self.random
+        )
+        shared.enter(self.client)
 
-    def on_stop(self) -> None:
-        """Close the connection."""
+    def start(self, group: Any) -> Any:
+        """Start as Locust has it; close the connection at the end, however it comes."""
+        greenlet = super().start(group)
+        greenlet.rawlink(self._ended)
+        return greenlet
+
+    def _ended(self, _greenlet: Any) -> None:
         self.client.close()
+        Shared.of(self.environment).leave(self.client)
+
+    @property
+    def _taskset_instance(self) -> Any:
+        return self._tasks
+
+    @_taskset_instance.setter
+    def _taskset_instance(self, tasks: Any) -> None:  # Locust makes one of its own when the user starts
+        self._tasks = None if tasks is None else Tasks(self)
 
 
-class WebSocketUser(User):
-    """A user that opens one WebSocket and sends messages over it, each after the echo of the last.
+class Tasks(DefaultTaskSet):
+    """A user's tasks as Locust runs them, but round and round by itself for as long as there is nothing to wait for.
 
-    Where connections are held, it opens its connection when it is let, waits until all are open, and then runs its
-    task once in a window, at a time of its own.
+    Locust would sleep for no time after every task, which costs a way through gevent's loop and back.
+    """
+
+    user: HttpUser
+
+    def execute_next_task(self) -> None:
+        """Execute what is next in line, and what would come after it at once."""
+        user, client, queue = self.user, self.user.client, self._task_queue
+        task = queue.popleft()
+        if type(user).wait_time is not User.wait_time or not isinstance(task, FunctionType):
+            self.execute_task(task)  # type: ignore[no-untyped-call]
+            return
+        only = len(user.tasks) == 1
+        while isinstance(task, FunctionType):
+            client.asked = False
+            task(user)
+            # A task that has asked for nothing has let nobody else have a turn.
+            if not client.asked or queue or user._state != LOCUST_STATE_RUNNING:  # noqa: SLF001
+                return
+            if not only:
+                task = self.get_next_task()  # type: ignore[no-untyped-call]
+        queue.append(task)
+
+
+class EngineUser(User):
+    """A user that sends requests of a declared mix, or messages over a WebSocket: one connection of the engine.
+
+    With a `rate`, requests arrive as the class's users together have it, whether or not answers come.
     """
 
     abstract = True
-    path = "/ws"
+    mix: Sequence[Request] | Echo = ()
+    rate: float | None = None  # arrivals per second that each user adds; None: a closed loop
+    arrivals: Arrivals = "constant"
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._shared = Shared.of(environment)
-        target, self.random = self._shared.enter(self.host)
-        self.client = EchoClient(self, target, self.path, hold=self._shared.hold, timeout_s=self._shared.timeout_s)
-        self._shared.clients.append(self.client)
-        self._shared.opening += 1
+        shared = self._shared = Shared.of(environment)
+        kind = type(self)
+        target = shared.target(self.host)
+        self.random = shared.random()
+        self.wait_s = None if kind.wait_time is User.wait_time else self.wait_time
+        self._pace = shared.pace(kind)
+        self._waiter: Waiter | None = None
+        around = Around(
+            engine=shared.engine,
+            target=target,
+            tally=shared.tally,
+            pace=self._pace,
+            user=self,
+            timeout_s=shared.timeout_s,
+        )
+        self.seat: Seat
+        if isinstance(self.mix, Echo):
+            self.seat = EchoSeat(self.mix, around)
+        elif self.mix:
+            self.seat = HttpSeat(shared.mix(kind, cast("str", self.host), self.mix), around)
+        else:
+            raise shared.refusal(f"{kind.__name__} has no mix; give it requests, as in mix = [Request('/')]")
 
-    def wait_time(self) -> float:
-        """Wait for nothing, or for good where connections are held: each speaks once."""
-        return 0.0 if self._shared.hold is None else FOR_GOOD_S
-
-    def on_start(self) -> None:
-        """Open the connection; a user that gets none ends."""
-        hold, place = self._shared.hold, 0
+    @task
+    def drive(self) -> None:
+        """Leave everything to the engine, until the user is to end."""
+        self._waiter = Waiter()
+        self._shared.enter(self.seat)
+        pace = self._pace
+        adding = self.rate or 0.0 if isinstance(pace, OpenLoop) and pace is not self._shared.given else 0.0
         try:
-            if hold is None:
-                self.client.open()
-            else:
-                place = hold.admit(self.client)
-        except NotOpenedError:
-            raise gevent.GreenletExit from None  # not StopUser, which Locust logs here with its traceback
+            pace.join(self.seat, perf_counter())
+            if isinstance(pace, OpenLoop):
+                pace.rate += adding
+            self._waiter.get()
         finally:
-            self._shared.opening -= 1
-        if hold is not None:
-            hold.wait_turn(place)
+            if isinstance(pace, OpenLoop):
+                pace.rate -= adding
+            self.seat.leave()
+            self._shared.leave(self.seat)
+        raise StopUser
 
-    def on_stop(self) -> None:
-        """Close the connection."""
-        self.client.close()
+    def finish(self, error: Exception | None = None) -> None:
+        """End this user, as soon as may be; by this error where there is one, as if its task had met it."""
+        if self._waiter is not None:
+            wake = self._waiter.switch if error is None else self._waiter.throw
+            self._shared.engine.hub.loop.run_callback(wake, error)
+            self._waiter = None
+
+    def stop(self, force: bool = False) -> Any:
+        """Stop as Locust has it; where there is time, at the end of what is in flight."""
+        ended = super().stop(force)
+        if not ended:
+            self.seat.leave_soon()
+        return ended

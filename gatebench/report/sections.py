@@ -121,6 +121,13 @@ def _part(
 def _means(load: Load) -> str:
     if load.kind == "hold":
         return f"{load.size:,} connections are offered; how many are opened and kept is counted."
+    if load.kind == "search":
+        return f"the highest rate of arrivals whose p99 stays below {load.size:,} ms, confirmed by a second window."
+    if load.paced:
+        how = (
+            "at even distances" if load.kind == "open" else "at random, as many users who know nothing of each other"
+        )
+        return f"{load.size:,} requests a second {how}, sent however slow the answers are."
     return f"{load.size:,} users, each of whom sends the next request when the last one has been answered."
 
 
@@ -177,7 +184,7 @@ def _pictures(
         dashed = " The dashed line is the published factor." if any(group.published for group in groups) else ""
         caption = f"{what}: how many times better ASGI is. Line: 95 % interval; dots: blocks.{dashed}"
         yield Picture(svg=figures.factors(f"{name}-factors", groups, caption), caption=caption)
-    for metric in (TABLE[each][0] for each in DRAWN if each in tables.metrics_of(load)):
+    for metric in (TABLE[each][0] for each in DRAWN if each in tables.compared_of(load)):
         lines = [
             figures.Line(
                 label=row["stack"],

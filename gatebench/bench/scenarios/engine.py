@@ -1,0 +1,9 @@
+"""The contract's plaintext, asked for by the engine."""
+
+from gatebench.load import EngineUser, Expect, Request
+
+
+class Reader(EngineUser):
+    """Asks for the text again and again."""
+
+    mix = (Request("/plaintext", expect=Expect(length=13, body=b"Hello, World!")),)

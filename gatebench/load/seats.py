@@ -1,0 +1,265 @@
+"""What the users of an EngineUser say and hear: a mix of requests over one connection each, every answer checked.
+
+Knows mixes, connections and the tally. Must not know when to speak (pacing.py does), nor Locust's users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from time import perf_counter
+from typing import Any, Protocol
+
+from gatebench.load.connection import UNASKED, Connection
+from gatebench.load.echo import EchoConnection
+from gatebench.load.engine import Engine
+from gatebench.load.mix import BODIES_CHECKED, OTHER_BODY, Echo, Rendering, Request, Sent, Template, choice, mismatch
+from gatebench.load.pacing import ClosedLoop, Leaving, Pace
+from gatebench.load.tally import Lane, Tally
+from gatebench.load.target import Target
+
+REPEAT_S = 0.1  # how long answers that equal a checked one, byte for byte, go without saying
+OPENING = "OPEN"  # the request type of a connection that did not open
+
+
+class Mix:
+    """A class's requests, ready to be sent to one server and counted."""
+
+    def __init__(self, requests: Sequence[Request], target: Target, tally: Tally) -> None:
+        self.renderings = [Rendering(one, target.netloc, target.prefix) for one in requests]
+        self.lanes = [tally.lane(*one.key) for one in self.renderings]
+        self.constant = self.renderings[0].constant if len(requests) == 1 else None  # where all are the same
+        if self.constant is not None:
+            self.lanes[0].each = self.constant.length
+        self._choose = choice([one.weight for one in requests])
+
+    def pick(self, random: Random) -> tuple[Sent, Lane]:
+        """Draw a request by the weights, and its values."""
+        number = self._choose(random) if len(self.renderings) > 1 else 0
+        rendering = self.renderings[number]
+        return rendering.constant or rendering.draw(random), self.lanes[number]
+
+
+class User(Protocol):
+    """Whose seat it is."""
+
+    random: Random
+    wait_s: Callable[[], float] | None  # None: never waits
+
+    def context(self) -> dict[str, Any]:
+        """Give what Locust's events are to carry."""
+
+    def finish(self, error: Exception | None = None) -> None:
+        """End, by this error where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What a seat stands among."""
+
+    engine: Engine
+    target: Target
+    tally: Tally
+    pace: Pace
+    user: User
+    timeout_s: float  # of a request
+
+
+class Seat:
+    """A user's place in the engine: one connection, and what is counted of it."""
+
+    __slots__ = (
+        "_at_once",
+        "_due",
+        "_lane",
+        "_pace",
+        "_random",
+        "_tally",
+        "_user",
+        "bodies_checked",
+        "connection",
+        "stay",
+    )
+
+    def __init__(self, connection: Connection, lane: Lane, around: Around) -> None:
+        self.connection = connection
+        self.bodies_checked = 0
+        self.stay = 0
+        self._lane = lane
+        self._tally, self._pace, self._user = around.tally, around.pace, around.user
+        self._random = around.user.random.random
+        self._at_once = isinstance(around.pace, ClosedLoop) and around.user.wait_s is None  # it never waits
+        self._due = 0.0  # of what is in flight, where arrivals have their times
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the connection is."""
+        return self.connection.is_open
+
+    @property
+    def began(self) -> float:
+        """Give when the last exchange did."""
+        return self.connection.began
+
+    @property
+    def in_flight_since(self) -> float | None:
+        """Give when what is in flight began, or was due; None where nothing is."""
+        if not self.connection.busy:
+            return None
+        return self._due if self._pace.paced else self.connection.began
+
+    def wait_s(self) -> float:
+        """Give the time between an answer and the next request."""
+        return 0.0 if self._user.wait_s is None else self._user.wait_s()
+
+    def finish(self) -> None:
+        """End the user."""
+        self.connection.close()
+        self._user.finish()
+
+    def open(self, now: float) -> None:
+        """Open the connection, and say nothing."""
+        raise NotImplementedError
+
+    def speak(self, due: float, now: float) -> None:
+        """Send what comes next."""
+        raise NotImplementedError
+
+    def leave_soon(self) -> None:
+        """End the user when what is in flight has ended."""
+        self._pace.leave(self)
+        self._pace = Leaving(self._pace)
+        self._at_once = False
+        if not self.connection.busy:
+            self.finish()
+
+    def leave(self) -> None:
+        """Say nothing any more."""
+        self.stay += 1
+        self._pace.leave(self)
+        self.connection.close()
+
+    def unasked(self) -> None:
+        """Count a failure of the last request, after whose answer more came."""
+        self._tally.failed(self._lane, 0.0, 0, UNASKED, self._user)
+
+    def _count(self, reason: str, length: int, now: float) -> None:
+        lane = self._lane
+        began = self._due if self._pace.paced else self.connection.began
+        if reason:
+            self._tally.failed(lane, now - began, length, reason, self._user)
+        else:
+            self._tally.answered(lane, began, now - began, length, self._user)
+        self._pace.ended(self, now, good=not reason)
+
+
+class HttpSeat(Seat):
+    """Requests and answers."""
+
+    __slots__ = ("_alike", "_mix", "_one", "_sent")
+
+    def __init__(self, mix: Mix, around: Around) -> None:
+        connection = Connection(around.engine, around.target, self, around.timeout_s)
+        super().__init__(connection, mix.lanes[0], around)
+        self._mix = mix
+        self._one = mix.constant  # what every request is, where all are the same
+        self._alike = mix.constant is not None and mix.constant.length is not None  # and so are good answers
+        self._sent = mix.constant or mix.pick(around.user.random)[0]
+
+    def open(self, now: float) -> None:
+        """Have nothing to open: a connection of HTTP opens with its first request."""
+        self._pace.opened(self, now)
+
+    def speak(self, due: float, _now: float) -> None:
+        """Send the next request."""
+        self._due = due
+        sent = self._one
+        if sent is None:
+            sent, self._lane = self._mix.pick(self._user.random)
+            self._sent = sent
+        self.connection.ask(sent.wire, perf_counter(), sent.bodiless)
+
+    def done(self, reason: str, now: float) -> None:
+        """Check the answer and count it."""
+        try:
+            connection, sent = self.connection, self._sent
+            parser = connection.parser
+            length = parser.length
+            if reason:
+                length = 0
+            elif parser.status != sent.status or length != sent.length:
+                reason = mismatch(sent.status, sent.length, parser.status, length)
+            # What is to stand for others is checked itself.
+            if not reason and sent.fits is not None and (self._alike or self._drawn()):
+                self.bodies_checked += 1
+                reason = "" if sent.fits(parser.body()) else OTHER_BODY
+            if reason or self._tally.each or not self._at_once:
+                self._count(reason, length, now)
+                return
+            # The same as above, for the many.
+            lane, began = self._lane, connection.began
+            lane.began.append(began)
+            lane.took.append(now - began)
+            if self._alike:
+                connection.repeat(now + REPEAT_S, lane.began.append, lane.took.append)
+            elif lane.each is None:
+                lane.length += length
+            if self._one is None:
+                sent, self._lane = self._mix.pick(self._user.random)
+                self._sent = sent
+            connection.ask(sent.wire, perf_counter(), sent.bodiless)
+        except Exception as error:  # noqa: BLE001 - of an expectation, a wait_time or a listener
+            self._user.finish(error)
+
+    def _drawn(self) -> bool:
+        """Say whether this answer is one of those whose body is compared."""
+        return self._random() < BODIES_CHECKED or not self.bodies_checked
+
+
+class EchoSeat(Seat):
+    """Messages over a WebSocket, and their echoes."""
+
+    __slots__ = ("_echoes", "_message", "_template", "_unopened")
+
+    def __init__(self, echo: Echo, around: Around) -> None:
+        name = echo.name or echo.path
+        self._echoes = EchoConnection(
+            around.engine, around.target, self, around.timeout_s, path=echo.path, random=around.user.random
+        )
+        super().__init__(self._echoes, around.tally.lane("WS", name), around)
+        self._template = Template(echo.message)
+        self._unopened = around.tally.lane(OPENING, name)
+        self._message: bytes | None = None  # None: the connection is being opened, and nothing is to be said
+
+    def open(self, now: float) -> None:
+        """Open the connection."""
+        self._message = None
+        self._echoes.ask(b"", now)
+
+    def speak(self, due: float, _now: float) -> None:
+        """Send the next message."""
+        self._due = due
+        random = self._user.random
+        self._message = self._template.fill({one: one.draw(random).encode() for one in self._template.values})
+        self._echoes.tell(self._message, perf_counter())
+
+    def done(self, reason: str, now: float) -> None:
+        """Compare the echo and count it."""
+        try:
+            if reason and self._echoes.unopened:
+                if not self._pace.losing:
+                    took_s = now - self._echoes.began
+                    self._tally.failed(self._unopened, took_s, 0, reason, self._user)
+                self._pace.unopened(self, now)
+            elif self._message is None:
+                self._pace.opened(self, now)
+            elif reason and self._pace.losing:
+                self._pace.ended(self, now, good=False)
+            else:
+                if not reason:
+                    self.bodies_checked += 1
+                    reason = "" if self._echoes.message == self._message else "echo other than the message"
+                self._count(reason, len(self._message), now)
+        except Exception as error:  # noqa: BLE001 - of a wait_time or a listener
+            self._user.finish(error)
