@@ -153,7 +153,11 @@ def main() -> None:
     took_s: array[float] | None = array("d") if options.times else None
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    with socket.create_server(("127.0.0.1", options.port), backlog=BACKLOG, reuse_port=options.shared) as listener:
+    try:
+        bound = socket.create_server(("127.0.0.1", options.port), backlog=BACKLOG, reuse_port=options.shared)
+    except (OSError, OverflowError) as error:
+        parser.error(f"port {options.port} of 127.0.0.1 cannot be had ({error}); take another, or 0 for any free one")
+    with bound as listener:
         sys.stdout.write(f"port {listener.getsockname()[1]}\n")
         sys.stdout.flush()
         talk = websocket if options.websocket else None

@@ -69,28 +69,24 @@ def http_server(
     host: str = "127.0.0.1",
     unix: Path | None = None,
     tls: ssl.SSLContext | None = None,
+    handshakes: int | None = None,
     greeting: bytes = b"",
     backlog: int = 512,
 ) -> Iterator[tuple[str, Seen]]:
-    """Serve HTTP as the behaviour has it; give the server's URL and what it sees."""
-    seen = Seen()
+    """Serve HTTP as the behaviour has it; give the server's URL and what it sees.
 
-    async def send(writer: asyncio.StreamWriter, pieces: Pieces) -> bool:
-        """Send all pieces; False where the connection is to be closed."""
-        for piece in pieces:
-            if piece is None:
-                return False
-            if isinstance(piece, bytes):
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0)
-            else:
-                await asyncio.sleep(piece)
-        return not close_each
+    Of TLS, only so many `handshakes` are gone through; who comes later is hung up on.
+    """
+    seen = Seen()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = seen.connections = seen.connections + 1
         with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
+            if handshakes is not None and number > handshakes:
+                writer.close()
+                return
+            if tls is not None:
+                await writer.start_tls(tls)
             writer.write(greeting)
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -100,7 +96,7 @@ def http_server(
                 seen.over.append(number)
                 answer = await behaviour(head.split(" ")[1])
                 pieces = [answer] if answer is None or isinstance(answer, bytes) else answer
-                if not await send(writer, pieces):
+                if not await _send(writer, pieces) or close_each:
                     break
         writer.close()
 
@@ -109,7 +105,7 @@ def http_server(
             local = await asyncio.start_unix_server(connected, unix, backlog=backlog)
             stack.callback(local.close)
             return 0
-        server = await asyncio.start_server(connected, host, 0, backlog=backlog, ssl=tls)
+        server = await asyncio.start_server(connected, host, 0, backlog=backlog)
         stack.callback(server.close)
         port: int = server.sockets[0].getsockname()[1]
         return port
@@ -117,6 +113,20 @@ def http_server(
     with _running(start) as port:
         scheme, name = "https" if tls else "http", f"[{host}]" if ":" in host else host
         yield f"{scheme}://{name}:{port}" if unix is None else f"http+unix://{quote(str(unix), safe='')}", seen
+
+
+async def _send(writer: asyncio.StreamWriter, pieces: Pieces) -> bool:
+    """Send all pieces; False where the connection is to be closed."""
+    for piece in pieces:
+        if piece is None:
+            return False
+        if isinstance(piece, bytes):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(piece)
+    return True
 
 
 @contextmanager

@@ -191,3 +191,14 @@ def test_at_its_end_it_tells_how_long_each_answer_took_it(tmp_path: Path) -> Non
     assert len(times) == 3
     assert all(one >= 0.01 for one in times)
     assert sum(times) < took_s
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    with nothing() as (_, port):
+        command = [sys.executable, "-m", "gatebench.nothing", "--port", str(port)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20
+        )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"port {port} of 127.0.0.1 cannot be had" in done.stderr

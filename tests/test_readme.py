@@ -10,19 +10,37 @@ from pathlib import Path
 
 import pytest
 
+STAMP = "installed"  # the Makefile's, in .venv
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def copy(root: Path, tmp_path: Path) -> Path:
-    """Copy the tree as git has it, with the environment that is installed already."""
+    """Copy the tree as git has it, with the environment that is installed already.
+
+    The copy has a stamp of its own, newer than all that `make` compares it with: so that `make` never installs the
+    copy, which is gone tomorrow, into the environment that it shares with the tree.
+    """
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, text=True)
     for name in listed.splitlines():
         if (root / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, tmp_path / name)
-    (tmp_path / ".venv").symlink_to(root / ".venv")
+    (tmp_path / ".venv").mkdir()
+    for one in (root / ".venv").iterdir():
+        if one.name != STAMP:
+            (tmp_path / ".venv" / one.name).symlink_to(one)
+    (tmp_path / ".venv" / STAMP).touch()
+    assert make_installs(tmp_path) is False
     return tmp_path
+
+
+def make_installs(folder: Path) -> bool:
+    """Say whether `make` finds the environment out of date."""
+    command, alone = ["make", "--question", "install"], {**os.environ, "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 1
 
 
 @pytest.mark.slow

@@ -225,6 +225,37 @@ def test_a_user_that_could_not_begin_is_an_error_of_the_window_however_early_it_
     assert recorder.stranded_users == 1
     assert (seen.errors, seen.error_reasons) == (1, {"connection refused": 1})
     assert seen.in_flight_mean == 0
+    assert (seen.requests, seen.response, seen.ended) == (0, histogram.of_seconds([]), 0)
+
+
+def test_a_user_that_could_not_begin_is_an_error_of_every_window_by_due_too() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    recorder.stranded("connection refused")
+    for _ in range(2):
+        recorder.open_window()
+        clock.let_pass(1)
+        recorder.failed(0.5, "connection refused")
+        recorder.failed(1.5, "due before")
+        seen = recorder.close_window_by_due(clock.now)
+        assert (seen.errors, seen.error_reasons) == (2, {"connection refused": 2})
+        assert (seen.in_flight_mean, seen.ended) == (1.5, 0)
+
+
+def test_a_window_begins_with_nothing_of_the_one_before() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    recorder.open_window()
+    clock.let_pass(1)
+    answered(recorder, clock, 0.5)
+    recorder.failed(0.5, "refused")
+    clock.let_pass(1)
+    recorder.close_window()
+    recorder.open_window()
+    clock.let_pass(2)
+    seen = recorder.close_window()
+    assert (seen.start_s, seen.end_s, seen.requests, seen.errors, seen.error_reasons) == (1002.0, 1004.0, 0, 0, {})
+    assert (seen.response, seen.in_flight_mean, seen.ended) == (histogram.of_seconds([]), 0, 0)
 
 
 def test_many_reasons_are_kept_as_ten_and_long_ones_are_cut() -> None:

@@ -9,7 +9,6 @@ import json as standard_json
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
-from time import perf_counter
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -134,7 +133,7 @@ class Client:
         greenlet = getcurrent()
         if greenlet is not self._greenlet:
             self._greenlet, connection.done = greenlet, partial(switch, greenlet)
-        connection.ask(wire, perf_counter(), bodiless)
+        connection.ask(wire, bodiless)
         try:
             reason, now = switch(self._hub)
         except BaseException:  # the user's end, or a limit on time that its task has set

@@ -21,6 +21,7 @@ from gatebench.load.wire import Parser, WireError
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 RECEIVE_BYTES = 65536
+AGAIN_S = 0.002  # between tries to connect where a Unix socket's line is full
 Append: TypeAlias = Callable[[float], None]
 UNASKED = "bytes that nobody had asked for"
 
@@ -44,6 +45,7 @@ class Connection:
         "_counted",
         "_engine",
         "_fd",
+        "_leaving",
         "_opening",
         "_out",
         "_owner",
@@ -78,6 +80,7 @@ class Connection:
         self._socket: socket.socket | None = None
         self._fd = -1
         self._opening = False  # has a door, or waits for one
+        self._leaving = False  # has something to send, and its turn is to come
         self._used = False  # has had an answer
         self._bodiless = False
         self._wire = b""
@@ -94,20 +97,31 @@ class Connection:
         """Say whether the connection is being opened, or stands in line for it."""
         return self._opening
 
-    def ask(self, wire: bytes, now: float, bodiless: bool = False) -> None:
-        """Send a request; the owner hears of its end, never before this returns."""
-        self.busy = True
-        self.began = now
+    def ask(self, wire: bytes, bodiless: bool = False) -> None:
+        """Send a request, when the engine has taken in what has come; the owner hears of its end."""
+        self.busy = self._leaving = True
         self._wire = wire
         self._bodiless = bodiless
+        if self._engine.turning:
+            self._engine.leaving.append(self)
+        else:
+            self.go()
+
+    def go(self) -> None:
+        """Send what is to be sent."""
+        if not self._leaving:
+            return
+        self._leaving = False
+        self.began = perf_counter()
+        wire = self._wire
         if self._socket is None:
             self._open()
         elif self._tls is not None or self._out:
             self._say(wire)
         else:  # the same, for the many
             parser = self.parser
-            if parser.begun or bodiless:
-                parser.begin(bodiless=bodiless)
+            if parser.begun or self._bodiless:
+                parser.begin(bodiless=self._bodiless)
             try:
                 sent = self._send(wire)
             except OSError as error:
@@ -140,20 +154,28 @@ class Connection:
 
     def _open(self) -> None:
         self._opening = True
+        self._used = False
+        self.parser.begin()  # what the last connection said is no answer of this one, nor the beginning of one
         self._engine.enter(self._connect)
 
-    def _connect(self) -> None:
-        if not self._opening or self._socket is not None:  # given up while it stood in line
+    def _connect(self, since: float | None = None) -> None:
+        """Begin to connect, or go on with what began then; who calls has a door."""
+        if not self._opening or self._socket is not None or since not in {None, self.began}:  # given up meanwhile
             self._engine.leave()
             return
-        self.began = began = perf_counter()  # to stand in line is the generator's own affair
+        # To stand in line for a door is the generator's own affair.
+        self.began = began = perf_counter() if since is None else since
         try:
             self._socket = self._target.connect()
+        except BlockingIOError:  # a Unix socket whose line is full, and nobody tells when it is shorter
+            self._engine.watched[self] = None
+            self._engine.at(perf_counter() + AGAIN_S, lambda _due, _now: self._connect(began))
+            return
         except OSError as error:
             reason = reason_of(error)
             self._opening = False
             self._engine.leave()
-            self._engine.at(0.0, lambda _due, now: self._fail(reason, now) if self.began == began else None)
+            self._engine.soon(lambda _due, now: self._fail(reason, now) if self.began == began else None)
             return
         self._fd = self._socket.fileno()
         self._receive, self._send = self._socket.recv, self._socket.send
@@ -181,7 +203,6 @@ class Connection:
 
     def _opened(self) -> None:
         self._opening = False
-        self._used = False
         self._engine.leave()
 
     # sending
@@ -209,8 +230,8 @@ class Connection:
         if isinstance(error, BlockingIOError):
             self._later(data)
         else:
-            fd = self._fd
-            self._engine.at(0.0, lambda _due, now: self._lost(error, fd, now))
+            broken = self._socket  # the next one may well have the same number
+            self._engine.soon(lambda _due, now: self._lost(error, self._fd, now) if self._socket is broken else None)
 
     def _later(self, data: bytes) -> None:
         self._out = data
@@ -254,14 +275,8 @@ class Connection:
             began = self.began
             self._counted(began)
             self._timed(now - began)
-            self.began = perf_counter()
-            try:
-                sent = self._send(self._wire)
-            except OSError as error:
-                self._unsent(self._wire, error)
-            else:
-                if sent != len(self._wire):
-                    self._later(self._wire[sent:])
+            self._leaving = True
+            self._engine.leaving.append(self)
             return
         self._engine.handlers[self._fd] = self._happened
         if data:
@@ -271,18 +286,20 @@ class Connection:
 
     def _unsealed(self, data: bytes, now: float) -> None:
         assert self._tls is not None  # noqa: S101 - seen by who calls
-        was_ready = self._tls.ready
+        tls, was_ready = self._tls, self._tls.ready
         try:
-            data, back = self._tls.take(data)
+            data, back = tls.take(data)
         except ssl.SSLError:
             self._fail("TLS not agreed on", now)
             return
         if back:
             self._put(back)
-        if self._tls.ready and not was_ready:
+        if tls.ready and not was_ready:
             self._ready()
         if data:
             self._received(data, now)
+        if tls.ended and self._tls is tls:
+            self._ended(now)
 
     def _received(self, data: bytes, now: float) -> None:
         parser = self.parser
@@ -320,10 +337,12 @@ class Connection:
         self.done("", now)
 
     def _lost(self, error: OSError, fd: int, now: float) -> None:
-        if fd == self._fd and self.busy and not self._again():
-            self._fail("connection closed within the answer" if self.parser.begun else reason_of(error), now)
-        elif fd == self._fd:
+        if fd != self._fd:
+            return
+        if not self.busy:
             self._shut()
+        elif not self._again():
+            self._fail("connection closed within the answer" if self.parser.begun else reason_of(error), now)
 
     def _again(self) -> bool:
         """Send the request once more where the server had closed an idle connection: that is nobody's error."""
@@ -345,14 +364,14 @@ class Connection:
     def _shut(self) -> None:
         if self._socket is not None:
             self._engine.forget(self._fd)
-            del self._engine.watched[self]
             self._socket.close()
             self._socket = None
             self._fd = -1
             if self._opening:
                 self._opening = False
                 self._engine.leave()
-        self._opening = False
+        self._engine.watched.pop(self, None)
+        self._opening = self._leaving = False
         self._out = b""
         self._tls = None
 

@@ -159,9 +159,9 @@ class Trial:
         sleep(self.job.window_s if window_s is None else window_s)
         end_s = perf_counter()
         figures = costs.spent()
+        rate, pace.rate = pace.rate, 0.0
         lag, due = np.array(pace.lag), np.array(pace.due)
         overrun = pace.overrun
-        rate, pace.rate = pace.rate, 0.0
         until = end_s + min(self.job.timeout_s, DRAIN_S)
         while perf_counter() < until and self.shared.in_flight_since():
             gevent.sleep(TICK_S)

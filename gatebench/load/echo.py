@@ -33,9 +33,9 @@ class EchoConnection(Connection):
         self._key = ""
         self._frames: Frames | None = None  # None until the handshake is done
 
-    def tell(self, text: bytes, now: float) -> None:
+    def tell(self, text: bytes) -> None:
         """Send a text; the owner hears when its echo has come."""
-        self.ask(frame(TEXT, text, self._random.getrandbits(32)), now)
+        self.ask(frame(TEXT, text, self._random.getrandbits(32)))
 
     def close(self) -> None:
         """Say goodbye where there is someone to say it to, and close without waiting for an answer."""

@@ -40,6 +40,13 @@ class Timed(Protocol):
         """Fail what has waited too long."""
 
 
+class Leaving(Protocol):
+    """What has something to send."""
+
+    def go(self) -> None:
+        """Send it."""
+
+
 class Engine:
     """Connections' events and due times, and whom to tell of them."""
 
@@ -47,6 +54,8 @@ class Engine:
         self.lag = array("d")  # of a tick each TICK_S, in seconds: how late the loop comes to what is due
         self.handlers: dict[int, Callable[[int, float], None]] = {}  # fd -> (events, now)
         self.watched: dict[Timed, None] = {}
+        self.leaving: list[Leaving] = []  # at the end of what is being taken in
+        self.turning = False  # something is: `leaving` will be looked at
         self._epoll = epoll()
         self._poll = self._epoll.poll
         self._clock = Clock()
@@ -55,7 +64,6 @@ class Engine:
         self._count = 0
         self._line: deque[Callable[[], None]] = deque()
         self._opening = 0
-        self._turning = False
         self.hub = gevent.get_hub()
         self._watcher = self.hub.loop.io(self._epoll.fileno(), READ)
         self._watcher.start(self._turn)
@@ -81,8 +89,12 @@ class Engine:
         """Have `call(due, now)` called at that reading of perf_counter, or as soon after it as can be."""
         self._count += 1
         heapq.heappush(self._due, (due, self._count, call))
-        if not self._turning:  # else at the turn's end
+        if not self.turning:  # else at the turn's end
             self._clock.set(self._due[0][0])
+
+    def soon(self, call: Callable[[float, float], None]) -> None:
+        """Have `call(due, now)` called, but after what is due already: it may well ask for the same again."""
+        self.at(perf_counter(), call)
 
     def enter(self, call: Callable[[], None]) -> None:
         """Have `call()` called when there is a door free; who was called gives it back by `leave`."""
@@ -97,7 +109,7 @@ class Engine:
         if self._line:
             # Not at once: whoever fails at once would call the next in line, and that one the next.
             call = self._line.popleft()
-            self.at(0.0, lambda _due, _now: call())
+            self.soon(lambda _due, _now: call())
         else:
             self._opening -= 1
 
@@ -109,11 +121,12 @@ class Engine:
         self._epoll.close()
 
     def _turn(self) -> None:
-        self._turning = True
+        self.turning = True
         try:
             self._slice()
         finally:
-            self._turning = False
+            self._send_off()  # where something has failed
+            self.turning = False
             self._clock.set(self._due[0][0])
 
     def _slice(self) -> None:
@@ -129,13 +142,25 @@ class Engine:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(event, now)
+            # First all answers are taken in and then all requests are sent: to send one may wake the server, which
+            # costs more than to send it, and a server that is awake serves the next without being woken.
+            self._send_off()
             while due[0][0] <= now:
                 at, _, call = heapq.heappop(due)
                 call(at, now)
+            self._send_off()
             if not events:
                 return
 
+    def _send_off(self) -> None:
+        leaving = self.leaving
+        if leaving:
+            for one in leaving:
+                one.go()
+            leaving.clear()
+
     def _watch(self, _due: float, now: float) -> None:
+        self._send_off()  # what is to be sent has not begun to wait
         for one in list(self.watched):
             one.expire(now)
         self.at(now + self._watch_s, self._watch)

@@ -135,8 +135,10 @@ class OpenLoop:
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        before, self._rate = self._rate, rate
         now = perf_counter()
+        while self._next is not None and self._next <= now:  # due by the old rate, and the engine is late
+            self._arrive(self._next, now)
+        before, self._rate = self._rate, rate
         if rate <= 0:
             self._next = None
         elif self._next is None:

@@ -56,6 +56,7 @@ class Window:
         self._began: list[Numbers] = []
         self._took: list[Numbers] = []
         self._reasons: Counter[str] = Counter()
+        self._stranded: Counter[str] = Counter()  # those of the reasons that have no time
         self._failed_began = array("d")
         self._failed_took = array("d")
         self._failed_reasons: list[str] = []
@@ -69,10 +70,14 @@ class Window:
         """Take in a request that ends now, with an error."""
         self._failed_began.append(began)
         self._failed_took.append(took_s)
-        self._failed_reasons.append(self.blame(reason))
+        self._failed_reasons.append(self._blame(reason))
 
-    def blame(self, reason: str) -> str:
-        """Count an error that took no time; give the reason by which it is counted."""
+    def stranded(self, reason: str) -> None:
+        """Take in an error that took no time."""
+        self._stranded[self._blame(reason)] += 1
+
+    def _blame(self, reason: str) -> str:
+        """Count a reason; give the one by which it is counted."""
         reason = reason[:REASON_CHARACTERS]
         if reason not in self._reasons and len(self._reasons) >= REASONS - 1:
             reason = OTHERS
@@ -96,7 +101,7 @@ class Window:
         due, took = _joined(self._began), _joined(self._took)
         waiting = np.array(unanswered_since, dtype=float)
         within, left = self._within(due, end_s), waiting[self._within(waiting, end_s)]
-        reasons = Counter({UNANSWERED: len(left)} if len(left) else {})
+        reasons = self._stranded + Counter({UNANSWERED: len(left)})
         for at, reason in zip(self._failed_began, self._failed_reasons, strict=True):
             reasons[reason] += self._start_s <= at < end_s
         return self._seen(
@@ -217,5 +222,5 @@ class Recorder:
         self._flush()
         window, self._window = self._window, None
         for reason in self._stranded:
-            window.blame(reason)
+            window.stranded(reason)
         return window

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from time import perf_counter
 from typing import Any, Protocol
 
 from gatebench.load.connection import UNASKED, Connection
@@ -115,6 +114,7 @@ class Seat:
 
     def finish(self) -> None:
         """End the user."""
+        self.stay += 1  # it wakes a little later, and what it waited to say may be due before that
         self.connection.close()
         self._user.finish()
 
@@ -178,7 +178,7 @@ class HttpSeat(Seat):
         if sent is None:
             sent, self._lane = self._mix.pick(self._user.random)
             self._sent = sent
-        self.connection.ask(sent.wire, perf_counter(), sent.bodiless)
+        self.connection.ask(sent.wire, sent.bodiless)
 
     def done(self, reason: str, now: float) -> None:
         """Check the answer and count it."""
@@ -208,7 +208,7 @@ class HttpSeat(Seat):
             if self._one is None:
                 sent, self._lane = self._mix.pick(self._user.random)
                 self._sent = sent
-            connection.ask(sent.wire, perf_counter(), sent.bodiless)
+            connection.ask(sent.wire, sent.bodiless)
         except Exception as error:  # noqa: BLE001 - of an expectation, a wait_time or a listener
             self._user.finish(error)
 
@@ -232,17 +232,17 @@ class EchoSeat(Seat):
         self._unopened = around.tally.lane(OPENING, name)
         self._message: bytes | None = None  # None: the connection is being opened, and nothing is to be said
 
-    def open(self, now: float) -> None:
+    def open(self, now: float) -> None:  # noqa: ARG002
         """Open the connection."""
         self._message = None
-        self._echoes.ask(b"", now)
+        self._echoes.ask(b"")
 
     def speak(self, due: float, _now: float) -> None:
         """Send the next message."""
         self._due = due
         random = self._user.random
         self._message = self._template.fill({one: one.draw(random).encode() for one in self._template.values})
-        self._echoes.tell(self._message, perf_counter())
+        self._echoes.tell(self._message)
 
     def done(self, reason: str, now: float) -> None:
         """Compare the echo and count it."""

@@ -111,12 +111,13 @@ def _has_sources(family: int, address: Any) -> bool:
 class Tls:
     """The TLS of one connection, between its bytes and the socket's."""
 
-    __slots__ = ("_in", "_object", "_out", "ready")
+    __slots__ = ("_in", "_object", "_out", "ended", "ready")
 
     def __init__(self, target: Target) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = target.context.wrap_bio(self._in, self._out, server_hostname=target.name)
         self.ready = False  # the handshake is done
+        self.ended = False  # the peer has said that it will say no more
 
     def begin(self) -> bytes:
         """Give the first bytes of the handshake."""
@@ -135,6 +136,7 @@ class Tls:
             except ssl.SSLWantReadError:
                 break
             if not part:
+                self.ended = True
                 break
             parts.append(part)
         return b"".join(parts), self._out.read()

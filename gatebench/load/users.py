@@ -258,10 +258,14 @@ class EngineUser(User):
 
     def finish(self, error: Exception | None = None) -> None:
         """End this user, as soon as may be; by this error where there is one, as if its task had met it."""
-        if self._waiter is not None:
-            wake = self._waiter.switch if error is None else self._waiter.throw
-            self._shared.engine.hub.loop.run_callback(wake, error)
-            self._waiter = None
+        waiter, self._waiter = self._waiter, None
+        later = self._shared.engine.hub.loop.run_callback
+        if waiter is None:
+            return
+        if error is None:
+            later(waiter.switch, None)
+        else:
+            later(waiter.throw, type(error), error, error.__traceback__)
 
     def stop(self, force: bool = False) -> Any:
         """Stop as Locust has it; where there is time, at the end of what is in flight."""
