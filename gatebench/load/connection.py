@@ -323,6 +323,10 @@ class Connection:
 
     def _ended(self, now: float) -> None:
         """Take in that the peer has closed."""
+        if self._leaving:  # what has not been sent yet will find no connection, and open one
+            self._shut()
+            self._leaving = True
+            return
         if not self.busy:
             self._shut()
             return
