@@ -47,7 +47,7 @@ def job(
     return json.dumps(values | changes).encode()
 
 
-def script(source: str, given: Any = None, *, before: tuple[str, ...] = ()) -> Any:
+def script(source: str, given: Any = None, *, before: tuple[str, ...] = (), timeout_s: float = 90) -> Any:
     """Run a program that may import Locust; give it one JSON document, and what it printed last as such."""
     done = subprocess.run(
         [*before, sys.executable, "-c", source],
@@ -55,7 +55,7 @@ def script(source: str, given: Any = None, *, before: tuple[str, ...] = ()) -> A
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=timeout_s,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
     )

@@ -396,7 +396,7 @@ for name in given["where"]:
     with http_server(host=name) as (host, seen):
         pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40009")
         for case in given["cases"]:
-            told.append(script(given["ask"], [{**case, "host": host}])[0])
+            told.append(script(given["ask"], [{**case, "host": host}], timeout_s=40)[0])
         pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("32768 60999")
     told.append({"sources": len(seen.connections_of("/plaintext"))})
 print(json.dumps(told))

@@ -141,7 +141,7 @@ class Connection:
 
     def close(self) -> None:
         """Close at once and forget the exchange that goes on; the next one opens the connection again."""
-        self.busy = False
+        self.busy = self._leaving = False
         self._shut()
 
     def expire(self, now: float) -> None:
@@ -231,7 +231,7 @@ class Connection:
             self._later(data)
         else:
             broken = self._socket  # the next one may well have the same number
-            self._engine.soon(lambda _due, now: self._lost(error, self._fd, now) if self._socket is broken else None)
+            self._engine.soon(lambda _due, now: self._lost(error, now) if self._socket is broken else None)
 
     def _later(self, data: bytes) -> None:
         self._out = data
@@ -264,7 +264,7 @@ class Connection:
         except BlockingIOError:
             pass
         except OSError as error:
-            self._lost(error, self._fd, now)
+            self._lost(error, now)
 
     def _repeated(self, events: int, now: float) -> None:
         try:
@@ -323,11 +323,7 @@ class Connection:
 
     def _ended(self, now: float) -> None:
         """Take in that the peer has closed."""
-        if self._leaving:  # what has not been sent yet will find no connection, and open one
-            self._shut()
-            self._leaving = True
-            return
-        if not self.busy:
+        if not self.busy or self._leaving:  # what has not been sent yet will find no connection, and open one
             self._shut()
             return
         try:
@@ -340,9 +336,7 @@ class Connection:
         self._shut()
         self.done("", now)
 
-    def _lost(self, error: OSError, fd: int, now: float) -> None:
-        if fd != self._fd:
-            return
+    def _lost(self, error: OSError, now: float) -> None:
         if not self.busy:
             self._shut()
         elif not self._again():
@@ -361,6 +355,7 @@ class Connection:
 
     def _fail(self, reason: str, now: float) -> None:
         was_busy, self.busy = self.busy, False
+        self._leaving = False
         self._shut()
         if was_busy:
             self.done(reason, now)
@@ -375,7 +370,7 @@ class Connection:
                 self._opening = False
                 self._engine.leave()
         self._engine.watched.pop(self, None)
-        self._opening = self._leaving = False
+        self._opening = False
         self._out = b""
         self._tls = None
 

@@ -105,9 +105,8 @@ class EchoConnection(Connection):
     def _ended(self, now: float) -> None:
         self._fail("handshake not completed" if self._opening else "connection closed before the echo", now)
 
-    def _lost(self, error: OSError, fd: int, now: float) -> None:
-        if fd == self._fd:
-            self._fail(reason_of(error) if self._opening else "connection closed before the echo", now)
+    def _lost(self, error: OSError, now: float) -> None:
+        self._fail(reason_of(error) if self._opening else "connection closed before the echo", now)
 
     def _fail(self, reason: str, now: float) -> None:
         self.unopened = self._frames is None
