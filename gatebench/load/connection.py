@@ -20,7 +20,8 @@ from gatebench.load.target import Target, Tls
 from gatebench.load.wire import Parser, WireError
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
-RECEIVE_BYTES = 65536
+FEW_BYTES = 479  # taken at a time: they make an object that Python's own allocator still serves
+MANY_BYTES = 65536  # from the first time that those were not enough
 AGAIN_S = 0.002  # between tries to connect where a Unix socket's line is full
 Append: TypeAlias = Callable[[float], None]
 UNASKED = "bytes that nobody had asked for"
@@ -50,6 +51,7 @@ class Connection:
         "_out",
         "_owner",
         "_receive",
+        "_room",
         "_same",
         "_send",
         "_socket",
@@ -82,6 +84,7 @@ class Connection:
         self._opening = False  # has a door, or waits for one
         self._leaving = False  # has something to send, and its turn is to come
         self._used = False  # has had an answer
+        self._room = FEW_BYTES
         self._bodiless = False
         self._wire = b""
         self._out = b""  # what the socket has not taken yet
@@ -122,8 +125,9 @@ class Connection:
             parser = self.parser
             if parser.begun or self._bodiless:
                 parser.begin(bodiless=self._bodiless)
+            send = self._send
             try:
-                sent = self._send(wire)
+                sent = send(wire)
             except OSError as error:
                 self._unsent(wire, error)
             else:
@@ -248,16 +252,20 @@ class Connection:
     def _happened(self, events: int, now: float) -> None:
         if events & OUT and self._out:
             self._flush()
+        receive, done, parser = self._receive, self.done, self.parser  # to call a slot by way of `self` is slower
         try:
-            data = self._receive(RECEIVE_BYTES)
-            parser = self.parser
+            data = receive(self._room)
             if len(data) == parser.whole and self.busy and data.startswith(parser.raw):
                 parser.data = data  # the same as below, for the many
                 self.busy = False
-                self.done("", now)
-            elif not data:
+                done("", now)
+                return
+            if not data:
                 self._ended(now)
-            elif self._tls is None:
+                return
+            if len(data) == self._room:
+                self._room = MANY_BYTES
+            if self._tls is None:
                 self._received(data, now)
             else:
                 self._unsealed(data, now)
@@ -267,14 +275,15 @@ class Connection:
             self._lost(error, now)
 
     def _repeated(self, events: int, now: float) -> None:
+        receive, counted, timed = self._receive, self._counted, self._timed
         try:
-            data = self._receive(RECEIVE_BYTES)
+            data = receive(self._room)
         except OSError:
             data = b""
         if data == self._same and now < self._until:
             began = self.began
-            self._counted(began)
-            self._timed(now - began)
+            counted(began)
+            timed(now - began)
             self._leaving = True
             self._engine.leaving.append(self)
             return

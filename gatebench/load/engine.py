@@ -24,7 +24,7 @@ import gevent
 from gevent.monkey import get_original
 
 epoll = get_original("select", "epoll")  # gevent takes it out of `select`
-EVENTS = 256  # taken from epoll at a time
+EVENTS = 64  # taken from epoll at a time
 SLICE_S = 0.005
 WAIT_S = 0.001  # the least that epoll can wait
 DOORS = 128  # connections being opened at once: a server's backlog is often no longer
