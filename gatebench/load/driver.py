@@ -273,21 +273,14 @@ def spawn(runner: LocalRunner, job: Job) -> None:
 
 
 def listen(environment: Environment, recorder: Recorder) -> None:
-    """Tell the recorder of every request that Locust hears of, whatever class of user made it."""
+    """Tell the recorder of every failure that Locust hears of, whatever class of user met it."""
 
     def on_request(
-        request_type: str,
-        response_time: float,
-        exception: BaseException | None = None,
-        counted: bool = False,
-        **_others: Any,
+        request_type: str, response_time: float, exception: BaseException | None = None, **_others: Any
     ) -> None:
-        if counted:
+        if exception is None:  # the tally hands these on
             return
-        if exception is None:
-            took = np.array([response_time / 1000])
-            recorder.answered(perf_counter() - took, took)
-        elif request_type == OPENING:
+        if request_type == OPENING:
             recorder.stranded(str(exception))
         else:
             known = isinstance(exception, CatchResponseError)  # others tell of addresses and the like

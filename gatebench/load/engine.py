@@ -134,7 +134,7 @@ class Engine:
         now = perf_counter()
         until = now + SLICE_S
         while now < until:
-            # To wait here is cheaper than by way of gevent's loop and back, and lets more come together.
+            # To wait here for answers is cheaper than by way of gevent's loop and back, and lets more come together.
             self._clock.set(due[0][0])
             events = poll(WAIT_S, EVENTS)
             now = perf_counter()
@@ -142,22 +142,25 @@ class Engine:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(event, now)
-            # First all answers are taken in and then all requests are sent: to send one may wake the server, which
-            # costs more than to send it, and a server that is awake serves the next without being woken.
-            self._send_off()
             while due[0][0] <= now:
                 at, _, call = heapq.heappop(due)
                 call(at, now)
-            self._send_off()
-            if not events:
+            if not self._send_off():
                 return
 
-    def _send_off(self) -> None:
+    def _send_off(self) -> bool:
+        """Send what is to be sent; say whether anything was, and answers may be near.
+
+        To send wakes a server that sleeps, which costs more than to send; one that is awake takes the next without.
+        So all that has come is taken in first, and then everything is sent.
+        """
         leaving = self.leaving
-        if leaving:
-            for one in leaving:
-                one.go()
-            leaving.clear()
+        if not leaving:
+            return False
+        for one in leaving:
+            one.go()
+        leaving.clear()
+        return True
 
     def _watch(self, _due: float, now: float) -> None:
         self._send_off()  # what is to be sent has not begun to wait

@@ -66,6 +66,7 @@ class Tally:
         self.response: dict[tuple[str, str], Histogram] = {}  # of successes since the test began, here and on workers
         self._unreported: dict[tuple[str, str], Histogram] = {}
         events: Any = environment.events
+        events.request.add_listener(self._heard)
         events.test_start.add_listener(self._start)
         events.test_stop.add_listener(self._stop)
         events.reset_stats.add_listener(self._reset)
@@ -152,6 +153,20 @@ class Tally:
             url=lane.name,
             counted=error is None,  # for our own listeners: it has been counted here
         )
+
+    def _heard(  # of a success that Locust's own users have had
+        self,
+        request_type: str,
+        name: str,
+        response_time: float,
+        exception: BaseException | None = None,
+        counted: bool = False,
+        **_told: Any,
+    ) -> None:
+        if exception is None and not counted:
+            lane, took_s = self.lane(request_type, name), response_time / 1000
+            lane.told_began.append(perf_counter() - took_s)
+            lane.told_took.append(took_s)
 
     def _fold_for_ever(self) -> None:
         while True:
