@@ -7,7 +7,7 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-generator quick report test lint check pins wheel clean
+.PHONY: help install bench bench-generator quick report test test-slow lint check pins wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -42,8 +42,11 @@ bench-generator: install ## measure the load generator against its targets, besi
 report: install ## make the page again from the newest results
 	@$(BIN)/gatebench report
 
-test: install ## run the tests
-	@$(BIN)/python -m pytest
+test: install ## run the tests that take some seconds each at most
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install ## run the others: plain locust in all its ways, open loops, throttled trials, whole sessions
+	@$(BIN)/python -m pytest -m slow
 
 lint: install ## types and style
 	@$(BIN)/ruff check

@@ -17,7 +17,7 @@ import pytest
 from driving import script
 from loadservers import Pieces, Seen, http_server, reply
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 USERS, ENOUGH = 2, 12  # of each case: how many ask, and for how many answers
 
@@ -379,6 +379,21 @@ def test_a_unix_socket_whose_line_is_full_is_waited_for(tmp_path: Path) -> None:
         told = both(host, "/plaintext", asked={"users": 40, "enough": 400})
     for one in told:
         assert (one["errors"], one["good"] >= 400) == ({}, True), one
+
+
+SOURCES = """
+import json, socket, sys
+from gatebench.load import target
+target.CONNECTIONS_EACH = 3
+with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+    one = target.Target(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    connections = [one.connect() for _ in range(9)]
+    print(json.dumps([connection.getsockname()[0] for connection in connections]))
+"""
+
+
+def test_many_connections_come_from_several_addresses_before_ports_run_out() -> None:
+    assert script(SOURCES) == ["127.0.0.1"] * 3 + ["127.0.0.2"] * 3 + ["127.0.0.3"] * 3
 
 
 # A network of its own, where there are ten ports to connect from.

@@ -30,7 +30,7 @@ from loadservers import Seen, http_server, reply
 
 from gatebench import histogram
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 EACH = 40  # requests of every user that counts
 

@@ -2,9 +2,9 @@
 
 Knows Locust's statistics and its events. Must not know sockets, users or windows.
 
-A success costs two numbers in an array. Once a second, or when there are many, these become one StatsEntry for each name, added to
-Locust's own by `StatsEntry.extend`, the call by which a master adds what its workers report. A failure is told to
-Locust's request event, as it happens; and so is each success where anyone but Locust listens to that event.
+A success costs two numbers in an array. Once a second, or when there are many, these become one StatsEntry for each
+name, added to Locust's own by `StatsEntry.extend`, the call by which a master adds what its workers report. A failure
+is told to Locust's request event as it happens, and so is each success where anyone but Locust listens to that event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gatebench import histogram
 from gatebench.model import Histogram
 
 LOOK_S = 0.1
-# To fold holds the engine up by a fraction of a millisecond: what is often would be seen in the p99 of a quiet server.
+# To fold holds the engine up by a fraction of a millisecond: ten times a second, a quiet server's p99 would show it.
 FOLD_S, FOLD_COUNT = 1.0, 1000
 KEY = "gatebench"  # of what a worker's report carries
 OWN = ("locust.", "gatebench.")  # modules whose listeners need not hear of every success

@@ -18,6 +18,8 @@ from gevent.monkey import get_original
 plain_socket = get_original("socket", "socket")  # gevent's own would wait in places of its own
 IP_BIND_ADDRESS_NO_PORT = 24  # Linux: the port is chosen at connect, when both ends are known
 SOURCES = 64  # loopback addresses to connect from, each with ports of its own
+# To connect takes the longer the more of an address's ports are taken: past half, all those are looked through first.
+CONNECTIONS_EACH = 8192
 RECORD_BYTES = 65536
 
 
@@ -45,7 +47,9 @@ class Target:
         self._path = unquote(netloc)  # of a Unix socket
         self._port = port or (443 if self.tls else 80)
         self._address = self._look_up()
-        self._source = 0  # addresses used up; 0: the one that the kernel takes
+        self._sources = SOURCES if _has_sources(*self._address) else 1
+        self._source = 0  # the one in use; 0: what the kernel takes
+        self._begun = 0  # connections
 
     def _look_up(self) -> tuple[int, Any]:
         """Give family and address; of several, the first that takes a connection."""
@@ -75,7 +79,7 @@ class Target:
     def connect(self) -> socket.socket:
         """Begin to connect and give the socket; OSError where that fails at once."""
         family, address = self._address
-        left = SOURCES  # each is tried once
+        left = self._sources  # each is tried once
         while True:
             left -= 1
             connection: socket.socket = plain_socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -90,11 +94,17 @@ class Target:
                 connection.close()
                 raise
             if code in {0, errno.EINPROGRESS}:
+                self._begun += 1
+                if self._begun % CONNECTIONS_EACH == 0:
+                    self._next_source()
                 return connection
             connection.close()
-            if code != errno.EADDRNOTAVAIL or not left or not _has_sources(family, address):
+            if code != errno.EADDRNOTAVAIL or not left:
                 raise OSError(code, errno.errorcode.get(code, str(code)))
-            self._source = (self._source + 1) % SOURCES  # round again: what was in use may be free by now
+            self._next_source()
+
+    def _next_source(self) -> None:
+        self._source = (self._source + 1) % self._sources  # round again: what was in use may be free by then
 
 
 def _malformed(url: str) -> HostError:
