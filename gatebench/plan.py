@@ -128,7 +128,12 @@ def check(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scena
             )
 
 
-def impossible(stack: Stack, scenario: Scenario) -> str | None:
-    """Say why a stack cannot run a scenario at all, or None where it can."""
+def impossible(stack: Stack, scenario: Scenario, load: Load | None = None) -> str | None:
+    """Say why a stack cannot run a scenario at all, or under this load; None where it can."""
     lacking = ((route, stack.lack(route)) for route in scenario.routes)
-    return next((f"offers no {route}: {reason}" for route, reason in lacking if reason), None)
+    reason = next((f"offers no {route}: {reason}" for route, reason in lacking if reason), None)
+    held = stack.server.concurrency
+    if reason or load is None or load.kind != "closed" or "ws" not in scenario.routes or held is None:
+        return reason
+    # Each of these users has a WebSocket of its own, for as long as it lives.
+    return f"serves {held} of the {load.size} WebSockets of {load} at once" if held < load.size else None

@@ -145,7 +145,7 @@ class Conductor:
                 "services": self.placement.services,
             },
         )
-        lack = impossible(stack, scenario)
+        lack = impossible(stack, scenario, trial.load)
         if lack:
             return replace(run, fault="impossible", reason=lack)
         if broken:
@@ -288,7 +288,7 @@ def ceilings_needed(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[
         ceiling_of(stacks[name], scenario, load)
         for load, scenario in measured
         for name in plan.stacks
-        if not impossible(stacks[name], scenario)
+        if not impossible(stacks[name], scenario, load)
     )
     return {
         name: loads.get(name, DEFAULT_LOAD)

@@ -87,6 +87,19 @@ def test_a_pair_that_cannot_run_keeps_its_row_and_says_why(tree: Tree) -> None:
     assert all(run.requests is None for run in impossible)
 
 
+def test_a_server_is_not_asked_to_hold_more_websockets_than_it_says_it_can(tree: Tree) -> None:
+    stacks = ("flask+gunicorn-sync", "flask+gunicorn-gthread", "fastapi+uvicorn")
+    measures = tuple(Measure(scenario="websocket", load=Load(kind="closed", size=size)) for size in (1, 16, 17))
+    seen = runs(tree, replace(PLAN, stacks=stacks, measures=measures, blocks=1))
+    reasons = {(run.stack, run.load): run.reason for run in seen if run.fault == "impossible"}
+    assert reasons == {
+        ("flask+gunicorn-sync", "closed(16)"): "serves 1 of the 16 WebSockets of closed(16) at once",
+        ("flask+gunicorn-sync", "closed(17)"): "serves 1 of the 17 WebSockets of closed(17) at once",
+        ("flask+gunicorn-gthread", "closed(17)"): "serves 16 of the 17 WebSockets of closed(17) at once",
+    }
+    assert sum(run.fault is None for run in seen) == 6
+
+
 @dataclass
 class Counting(FakeBackend):
     """A backend on which one stack never starts."""
