@@ -425,7 +425,7 @@ def test_failures_are_counted_as_failures_and_name_their_reason(mixed: Done) -> 
 
 def test_the_successes_are_in_the_histograms(mixed: Done) -> None:
     counts = {name: histogram.from_json(one).total for name, one in mixed.main["response"].items()}
-    assert counts == {name: mixed.requests[name] for name in ("GET /good", "GET /get")}
+    assert counts == {name: mixed.requests[name] for name in ("GET /good", "GET /get", "GET /stock")}
 
 
 def test_a_listener_to_requests_hears_each_once(mixed: Done) -> None:
