@@ -41,7 +41,7 @@ from pathlib import Path
 from locust import FastHttpUser, LoadTestShape, SequentialTaskSet, TaskSet, constant, events, task
 from locust.exception import StopUser
 from gatebench import histogram
-from gatebench.load import EngineUser, Expect, HttpUser, Request
+from gatebench.load import Echo, EngineUser, Expect, HttpUser, Request
 
 class Counting:
     made = 0
@@ -347,6 +347,19 @@ NO_MIX = """
 class Only(EngineUser):
     pass
 """
+WRONG = """
+class Only(EngineUser):
+    mix = [Request("/", expect=Expect(body=5))]
+"""
+NEVER = """
+class Only(EngineUser):
+    mix = [Request("/")]
+    rate = float("nan")
+"""
+SPLIT = """
+class Only(EngineUser):
+    mix = Echo("/w s")
+"""
 NOWHERE = "http://127.0.0.1:1"
 MUST = "the host must be http://NAME:PORT"
 REFUSED: Sequence[tuple[str, str, str]] = (
@@ -356,6 +369,9 @@ REFUSED: Sequence[tuple[str, str, str]] = (
     (HAND, "ftp://127.0.0.1", MUST),
     (HAND, "http://127.0.0.1:99999", MUST),
     (NO_MIX, NOWHERE, "Only has no mix"),
+    (WRONG, NOWHERE, "the mix of Only cannot be sent: a text is a string, a value, or a list of these, not 5"),
+    (NEVER, NOWHERE, "Only has a rate that is no number above 0 and up to 100,000 arrivals a second: nan"),
+    (SPLIT, NOWHERE, "the mix of Only cannot be sent: the path of a request must be ASCII without blanks"),
     (ENGINE, "http://name.invalid:80", "the host 'name.invalid' is not known here"),
     (HAND, "http://name.invalid:80", "the host 'name.invalid' is not known here"),
 )

@@ -29,6 +29,7 @@ class EchoConnection(Connection):
         self.message = b""  # the echo, where one has come
         self.unopened = False  # the last failure was that it did not open
         self._path = target.prefix + path
+        handshake(self._path, target.netloc, "")  # ValueError now and not in the engine
         self._random = random
         self._key = ""
         self._frames: Frames | None = None  # None until the handshake is done

@@ -43,12 +43,16 @@ def Whole(low: int, high: int) -> Value:  # noqa: N802 - reads as the noun it ma
 
 def Digits(count: int) -> Value:  # noqa: N802
     """Make a number of so many decimal digits, the first not 0."""
+    if count < 1:
+        raise ValueError(f"Digits({count}) holds no digit; give it one at least")
     whole = Whole(10 ** (count - 1), 10**count - 1)
     return Value("digits", whole.draw, rf"[1-9]\d{{{count - 1}}}", count)
 
 
 def Hex(count: int) -> Value:  # noqa: N802
     """Make so many hexadecimal digits in lower case."""
+    if count < 1:
+        raise ValueError(f"Hex({count}) holds no digit; give it one at least")
     return Value("hex", lambda random: f"{random.getrandbits(4 * count):0{count}x}", f"[0-9a-f]{{{count}}}", count)
 
 
@@ -250,11 +254,16 @@ def choice(weights: Sequence[float]) -> Callable[[Random], int]:
 
 
 def _texts(text: Text) -> list[str | Value]:
-    if isinstance(text, bytes):
-        return [text.decode("ascii")]
-    return [text] if isinstance(text, str | Value) else list(text)
+    return [one.decode("ascii") if isinstance(one, bytes) else one for one in _whole(text)]
 
 
 def _pieces(text: Text | Sequence[bytes | Value]) -> tuple[bytes | Value, ...]:
+    return tuple(one.encode() if isinstance(one, str) else one for one in _whole(text))
+
+
+def _whole(text: Text | Sequence[bytes | Value]) -> Sequence[str | bytes | Value]:
+    """Give a text in its pieces; TypeError where it is none."""
     pieces = [text] if isinstance(text, str | bytes | Value) else text
-    return tuple(one.encode() if isinstance(one, str) else one for one in pieces)
+    if not isinstance(pieces, list | tuple) or not all(isinstance(one, str | bytes | Value) for one in pieces):
+        raise TypeError(f"a text is a string, a value, or a list of these, not {text!r}")
+    return pieces

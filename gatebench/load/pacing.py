@@ -109,12 +109,14 @@ class OpenLoop:
     paced = True
     losing = False
 
-    def __init__(self, engine: Engine, kind: Arrivals, random: Random) -> None:
+    def __init__(self, engine: Engine, kind: Arrivals, random: Random, *, keeps: bool = True) -> None:
+        """Make one; where nobody will ask for what it `keeps` of each arrival, it keeps nothing and stays small."""
         self.due = array("d")  # of each arrival since `watch`
         self.lag = array("d")  # from when a request could have been sent to when it was
         self.service = array("d")  # from when a request was sent to its answer, of those answered as expected
         self.overrun = 0
         self._engine = engine
+        self._keeps = keeps
         self._poisson = kind == "poisson"
         self._random = random
         self._rate = 0.0
@@ -168,7 +170,7 @@ class OpenLoop:
 
     def ended(self, seat: Seat, now: float, *, good: bool) -> None:
         """Give the seat to the next in line."""
-        if good:
+        if good and self._keeps:
             self.service.append(now - seat.began)
         self._give(seat, now)
 
@@ -183,7 +185,8 @@ class OpenLoop:
         """Have a seat serve the next in line, or be free."""
         if self._line:
             due = self._line.popleft()
-            self.lag.append(perf_counter() - now)
+            if self._keeps:
+                self.lag.append(perf_counter() - now)
             seat.speak(due, now)
         else:
             self._free[seat] = None
@@ -196,9 +199,11 @@ class OpenLoop:
         if due != self._next:  # the rate has changed since
             return
         self._expect(due + (self._random.expovariate(self._rate) if self._poisson else 1 / self._rate))
-        self.due.append(due)
+        if self._keeps:
+            self.due.append(due)
         if self._free:
-            self.lag.append(perf_counter() - due)
+            if self._keeps:
+                self.lag.append(perf_counter() - due)
             self._free.popitem()[0].speak(due, now)
         else:
             self.overrun += 1

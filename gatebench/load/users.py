@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from time import perf_counter
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import gevent
 from gevent.hub import Waiter
@@ -28,6 +28,7 @@ from gatebench.load.target import HostError, Target
 
 __all__ = ["Digits", "Echo", "EngineUser", "Expect", "Hex", "HttpUser", "Request", "Whole", "task"]
 
+MOST_ARRIVALS = 100_000  # a second, for each user: hardly any generator sends more
 NO_HOST = "no host is given; name the server with -H http://127.0.0.1:PORT"
 
 hub = gevent.get_hub()
@@ -123,7 +124,7 @@ class Shared:
             self.paces[user] = (
                 ClosedLoop(self.engine)
                 if user.rate is None
-                else OpenLoop(self.engine, user.arrivals, Random(self._seed))  # noqa: S311 - no secrets
+                else OpenLoop(self.engine, user.arrivals, Random(self._seed), keeps=False)  # noqa: S311 - no secrets
             )
         return self.paces[user]
 
@@ -216,6 +217,9 @@ class EngineUser(User):
         super().__init__(environment)
         shared = self._shared = Shared.of(environment)
         kind = type(self)
+        fault = kind.fault()
+        if fault:
+            raise shared.refusal(f"{kind.__name__} {fault}")
         target = shared.target(self.host)
         self.random = shared.random()
         self.wait_s = None if kind.wait_time is User.wait_time else self.wait_time
@@ -229,13 +233,29 @@ class EngineUser(User):
             user=self,
             timeout_s=shared.timeout_s,
         )
-        self.seat: Seat
-        if isinstance(self.mix, Echo):
-            self.seat = EchoSeat(self.mix, around)
-        elif self.mix:
-            self.seat = HttpSeat(shared.mix(kind, cast("str", self.host), self.mix), around)
-        else:
-            raise shared.refusal(f"{kind.__name__} has no mix; give it requests, as in mix = [Request('/')]")
+        try:
+            self.seat: Seat = (
+                EchoSeat(self.mix, around)
+                if isinstance(self.mix, Echo)
+                else HttpSeat(shared.mix(kind, cast("str", self.host), self.mix), around)
+            )
+        except (TypeError, ValueError) as error:
+            raise shared.refusal(f"the mix of {kind.__name__} cannot be sent: {error}") from None
+
+    @classmethod
+    def fault(cls) -> str | None:
+        """Say what is wrong with what a class declares; None where nothing is seen to be."""
+        if not cls.mix:
+            return "has no mix; give it requests, as in mix = [Request('/')]"
+        if not isinstance(cls.mix, Echo) and not (
+            isinstance(cls.mix, list | tuple) and all(isinstance(one, Request) for one in cls.mix)
+        ):
+            return f"has a mix that is neither an Echo nor a list of Requests: {cls.mix!r}"
+        if cls.rate is not None and not (isinstance(cls.rate, int | float) and 0 < cls.rate <= MOST_ARRIVALS):
+            return f"has a rate that is no number above 0 and up to {MOST_ARRIVALS:,} arrivals a second: {cls.rate!r}"
+        if cls.arrivals not in get_args(Arrivals):
+            return f"has arrivals that are neither 'constant' nor 'poisson': {cls.arrivals!r}"
+        return None
 
     @task
     def drive(self) -> None:

@@ -86,7 +86,7 @@ def render(method: str, path: str, netloc: str, headers: Mapping[str, str] | Non
     for name, value in (headers or {}).items():
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"the name of a header must be a plain word, not {name!r}")
-        if not _VALUE.fullmatch(value):
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise ValueError(f"the header {name} must be one line of Latin-1 text, not {value!r}")
         lines[name.lower()] = (name, value)
     if not lines.keys().isdisjoint({"content-length", "transfer-encoding"}):
