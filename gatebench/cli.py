@@ -11,7 +11,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -20,15 +20,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from gatebench import __version__, declare, machine, plan
 from gatebench.errors import ContractError, GatebenchError, Interrupted, MachineError, UntrustedError, UsageError
-from gatebench.model import Plan, Run, Stack
+from gatebench.model import Plan, Run, Session, Stack
 from gatebench.plan import impossible
 from gatebench.progress import Watcher
 from gatebench.run import now
-from gatebench.session import Checked, Tree, checks, opened, parties
+from gatebench.session import Checked, Tree, Wish, checks, opened, parties
 from gatebench.store import Writer
 
 WIDE = 160  # columns where no terminal says how many it has
@@ -48,7 +49,12 @@ Root = Annotated[
 ]
 Stacks = Annotated[list[str] | None, typer.Option("--stack", help="A stack, app+server; may be given again.")]
 Backend = Annotated[
-    str, typer.Option("--backend", envvar="GATEBENCH_BACKEND", help="process; or fake: nothing is measured.")
+    str,
+    typer.Option(
+        "--backend",
+        envvar="GATEBENCH_BACKEND",
+        help="container or process; auto: containers where a Docker engine answers; fake: nothing is measured.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -153,13 +159,13 @@ def _listed(tree: Tree, plans: Sequence[Plan]) -> dict[str, Any]:
 
 
 @app.command()
-def check(stack: Stacks = None, root: Root = Path(), backend: Backend = "process", as_json: AsJson = False) -> None:
+def check(stack: Stacks = None, root: Root = Path(), backend: Backend = "auto", as_json: AsJson = False) -> None:
     """Start stacks and speak the whole contract of apps/CONTRACT.md to them; all stacks, or those named."""
     tree = Tree.load(root.resolve())
     chosen = [declare.find("stack", name, tree.stacks) for name in stack or tree.stacks]
     found = []
-    with parties(tree.root, backend) as who, out.status("starting") as status:
-        for checked in checks(tree, chosen, who, status.update):
+    with out.status("starting") as status, parties(tree.root, Wish(backend=backend), _telling(status)) as who:
+        for checked in checks(tree, chosen, who, _telling(status)):
             found.append(checked)
             if not as_json:
                 _show_check(checked)
@@ -206,7 +212,13 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
     scenario: Annotated[
         list[str] | None, typer.Option("--scenario", help="Only this scenario; may be given again.")
     ] = None,
-    backend: Backend = "process",
+    backend: Backend = "auto",
+    generator: Annotated[
+        str, typer.Option(help="process; or container, where the host cannot share its network with containers.")
+    ] = "process",
+    network: Annotated[
+        str | None, typer.Option(help="host or bridge, for containers.", show_default="the plan's")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the results file goes.")] = Path("results"),
     session: Annotated[
         str | None, typer.Option(help="The results file's name.", show_default="plan, time and chance")
@@ -218,21 +230,24 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
         raise UsageError("--session takes up to 100 letters, digits, '.', '_' and '-'; the folder is for --out.")
     tree = Tree.load(root.resolve())
     wanted = plan.narrow(plan.load(tree.root, plan_name), stack or (), scenario or ())
+    if network is not None:
+        wanted = plan.networked(wanted, network)
     plan.check(wanted, tree.stacks, tree.scenarios)
     laid = plan.trials(wanted)
     runs: list[Run] = []
-    with parties(tree.root, backend) as who, out.status("starting") as status:
-
-        def told(text: str) -> None:
-            status.update(escape(text))
-
-        with opened(tree, wanted, who, name=session, told=told) as (header, conductor):
+    wish = Wish(backend=backend, generator=generator, python=wanted.python, container=wanted.container)
+    with out.status("starting") as status:
+        told = _telling(status)
+        with (
+            parties(tree.root, wish, told) as who,
+            opened(tree, wanted, who, name=session, told=told) as (header, conductor),
+        ):
             status.stop()
             with Writer(folder / f"{header.name}.jsonl", header) as writer:
                 shared = header.placement.shared
                 apart = f"; {shared}" if shared else ""
                 out.print(
-                    f"{len(laid)} trials of plan {wanted.name}, backend {header.backend}{apart}; "
+                    f"{len(laid)} trials of plan {wanted.name}, backend {_described(header)}{apart}; "
                     f"results go to {writer.path}",
                     soft_wrap=True,
                     highlight=False,
@@ -250,6 +265,22 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
                         raise
                 writer.end(ended_at=now(), interrupted=False)
     _summarise(runs)
+
+
+def _telling(status: Status) -> Callable[[str], None]:
+    return lambda text: status.update(escape(text))
+
+
+def _described(header: Session) -> str:
+    """Say in a few words which backend it is, and why it was chosen where that was left to us."""
+    facts = [
+        f"{header.surroundings[name]}{after}"
+        for name, after in (("chosen since", ""), ("network", " network"))
+        if name in header.surroundings
+    ]
+    if header.surroundings.get("generator") == "container":
+        facts.append("generator in a container")
+    return f"{header.backend} ({', '.join(facts)})" if facts else header.backend
 
 
 def _summarise(runs: Sequence[Run]) -> None:
@@ -315,6 +346,7 @@ def doctor(root: Root = Path(), as_json: AsJson = False) -> None:
         "placement": {name: getattr(placement, name) for name in ("server", "generator", "services")},
         "shared_cpus": placement.shared,
         "stacks": len(tree.stacks),
+        **_containers(),
         "warnings": list(_warnings(facts.open_files, len(cpus))),
     }
     if as_json:
@@ -326,6 +358,26 @@ def doctor(root: Root = Path(), as_json: AsJson = False) -> None:
     out.print(table)
 
 
+def _containers() -> dict[str, Any]:
+    """Say which engine there is, what builds images with it, and what earlier sessions left in it."""
+    from gatebench.backends import engine  # noqa: PLC0415 - the SDK takes long to import
+
+    try:
+        found = engine.find()
+        left = engine.leftovers(found)
+    except MachineError as error:
+        return {"engine": str(error), "builds_with": None, "leftovers": []}
+    try:
+        builds_with = found.command[0]
+    except MachineError as error:
+        builds_with = str(error)
+    return {
+        "engine": f"Docker {found.version} at {found.address}, control groups {found.cgroup}",
+        "builds_with": builds_with,
+        "leftovers": list(map(str, left)),
+    }
+
+
 def _warnings(open_files: int, cpus: int) -> list[str]:
     found = []
     if cpus == 1:
@@ -335,3 +387,39 @@ def _warnings(open_files: int, cpus: int) -> list[str]:
             f"the limit on open files is {open_files}: many connections cannot be held; raise it with ulimit -n"
         )
     return found
+
+
+@app.command()
+def clean(
+    images: Annotated[bool, typer.Option("--images", help="All images of gatebench too, the base included.")] = False,
+) -> None:
+    """Remove from the Docker engine what earlier sessions left behind; only what carries gatebench's label."""
+    from gatebench.backends import engine  # noqa: PLC0415 - the SDK takes long to import
+
+    found = engine.find()
+    things = engine.leftovers(found)
+    if images:
+        things += [image for image in engine.images(found) if image not in things]
+    kept = []
+    for thing in things:
+        try:
+            engine.remove(found, thing)
+        except MachineError as error:
+            kept.append(str(error))
+        else:
+            out.print(f"removed {thing}", highlight=False, markup=False)
+    if not things:
+        out.print("Nothing was left behind.")
+    if kept:
+        raise MachineError("Not all of it could be removed: " + " ".join(kept))
+
+
+@app.command("base-image")
+def base_image() -> None:
+    """Make the base of all images from Debian's packages, for where none can be pulled."""
+    from gatebench.backends import debian, engine  # noqa: PLC0415 - the SDK takes long to import
+
+    found = engine.find()
+    with out.status("starting") as status:
+        made = debian.base_image(found.client, _telling(status))
+    out.print(f"{made} is there.", highlight=False, markup=False)

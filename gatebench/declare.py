@@ -254,15 +254,32 @@ def _service(path: Path, root: Path) -> Service:
         command=declared.take("command", "a list of words", texts),
         prepare=declared.take("prepare", "a list of words", texts, default=()),
         settings=_settings(declared, str(path.relative_to(root)), default={}),
+        programs=declared.take("programs", "the folder of its programs, with a / at its end", text, default=""),
+        **_contained(declared, str(path.relative_to(root))),
         seed=path.parent / seed if seed else None,
         folder=path.parent,
     )
     declared.done()
     if service.seed is not None and not service.seed.is_file():
         raise UsageError(f"{path.relative_to(root)}: the key 'seed' names '{seed}'; expected a file beside it.")
-    given = ("python", "host", "port", "data", "folder", "environment", "site_packages")
-    _check_words(path, root, (*service.prepare, *service.command, service.url), service.settings, given)
+    _check_words(path, root, (service.programs, service.url), {}, ("host", "port", "site_packages"))
+    given = ("python", "host", "port", "data", "folder", "programs")
+    _check_words(path, root, (*service.prepare, service.after_prepare, *service.command), service.settings, given)
     return service
+
+
+def _contained(declared: Table, place: str) -> dict[str, Any]:
+    """Read [container]: an official image, what stands in for it, and who runs it."""
+    nothing: tuple[str, ...] = ()
+    given = Table(f"{place} [container]", declared.take("container", "a table", table, default={}))
+    read = {
+        "image": given.take("image", "the name of an official image", text, default=None),
+        "packages": given.take("packages", "a list of Debian's packages", texts, default=nothing),
+        "user": given.take("user", "the name of a user", text, default=None),
+        "after_prepare": given.take("after_prepare", "a line for the shell", text, default=""),
+    }
+    given.done()
+    return read
 
 
 def scenarios(root: Path) -> dict[str, Scenario]:

@@ -24,6 +24,8 @@ from uv import find_uv_bin
 from gatebench.errors import MachineError, UsageError
 
 TIMEOUT_S = 600.0
+FORM = b"2"  # of what an environment holds beside its packages; another one is built where it changes
+ASK_VERSION = "import platform; print(platform.python_version())"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +78,25 @@ def fresh(requirements: Sequence[str], path: Path) -> bool:
         return False
 
 
-def prepare(root: Path, group: str, name: str, requirements: Sequence[str]) -> Environment:
-    """Give the environment of a stack or a service, building it where there is none of these pins yet.
-
-    Pins kept in the tree are used where they fit the requirements; else they are resolved now and kept in .envs/.
-    """
+def pinned(root: Path, group: str, name: str, requirements: Sequence[str]) -> Path:
+    """Give the pins of these requirements: those kept in the tree where they fit, else resolved now, in .envs/."""
     pins = pins_of(root, group, name)
     if not fresh(requirements, pins):
         pins = root / ".envs" / "pins" / f"{name}-{digest(requirements)}.txt"
         if not fresh(requirements, pins):
             pin(requirements, pins)
-    content = pins.read_bytes() + sys.version.encode()
+    return pins
+
+
+def prepare(root: Path, group: str, name: str, requirements: Sequence[str], python: str | None = None) -> Environment:
+    """Give the environment of a stack or a service, building it where there is none of these pins yet.
+
+    `python` is the version of its interpreter; None is the one that runs this.
+    """
+    pins = pinned(root, group, name, requirements)
+    content = pins.read_bytes() + (python or sys.version).encode() + FORM
     folder = root / ".envs" / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
-    return _ready(folder) or _build(folder, pins)
+    return _ready(folder) or _build(folder, pins, python or str(getattr(sys, "_base_executable", sys.executable)))
 
 
 def _ready(folder: Path) -> Environment | None:
@@ -100,20 +108,22 @@ def _ready(folder: Path) -> Environment | None:
     return environment if environment.python.exists() else None
 
 
-def _build(folder: Path, pins: Path) -> Environment:
+def _build(folder: Path, pins: Path, base: str) -> Environment:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
         # tempfile makes it private, and PostgreSQL reads its own as another user.
         beside.chmod(0o755)
-        base = getattr(sys, "_base_executable", sys.executable)
-        _uv("venv", "--quiet", "--allow-existing", "--relocatable", "--python", base, str(beside))
+        _uv(
+            *("venv", "--quiet", "--allow-existing", "--relocatable", "--no-python-downloads"),
+            *("--python", base, str(beside)),
+        )
         python = str(beside / "bin" / "python")
         # Compiled now, so that the first start of a server costs what the second does.
         _uv("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", python, str(pins))
-        listed = json.loads(_uv("pip", "list", "--format", "json", "--python", python))
-        versions = {item["name"]: item["version"] for item in listed}
-        (beside / "versions.json").write_text(json.dumps(versions, indent=1), encoding="utf-8")
+        asked = subprocess.run([python, "-c", ASK_VERSION], capture_output=True, text=True, check=True)
+        listed = _uv("pip", "list", "--format", "json", "--python", python)
+        (beside / "versions.json").write_text(json.dumps(versions(listed, asked.stdout), indent=1), encoding="utf-8")
         # Another session may have been quicker, which serves as well; a broken one makes room.
         if _ready(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -125,6 +135,11 @@ def _build(folder: Path, pins: Path) -> Environment:
     if built is None:
         raise MachineError(f"The environment {folder.name} could not be put in place; see that .envs/ is writable.")
     return built
+
+
+def versions(listed: str, python: str) -> dict[str, str]:
+    """Read what `uv pip list --format json` said, and put the interpreter's own version beside it."""
+    return {"python": python.strip(), **{item["name"]: item["version"] for item in json.loads(listed)}}
 
 
 def _uv(*words: str) -> str:
@@ -139,6 +154,8 @@ def _uv(*words: str) -> str:
     if done.returncode == 0:
         return done.stdout
     said = " ".join(done.stderr.split())[-600:]
+    if "No interpreter found" in said:
+        raise MachineError(f"{said} Install it, let the plan's 'python' out, or choose --backend container.")
     if "No solution found" in said or "not found in the package registry" in said:
         raise UsageError(f"The requirements cannot be met: {said}")
     raise MachineError(f"uv {words[0]} {words[1]} failed: {said or 'it said nothing'}")

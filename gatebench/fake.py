@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,10 +20,21 @@ from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
 from gatebench.generator import Arrivals, Figures, Generator, Job
-from gatebench.model import Histogram, Placement, Service, Stack, Step, Usage
+from gatebench.model import Histogram, Placement, Service, Setting, Stack, Step, Usage
 
 SAMPLES = 2000
 INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Program:
+    pids: tuple[int, ...] = ()
+
+    def fault(self) -> str | None:
+        return None
+
+    def log(self) -> str:
+        return "it wrote nothing"
 
 
 @dataclass(slots=True)
@@ -57,9 +67,10 @@ class FakeBackend:
     """Starts nothing, at once."""
 
     name: str = "fake"
+    surroundings: Mapping[str, Setting] = field(default_factory=dict)
     serving: list[Stack] = field(default_factory=list)  # what the driver is told it meets
 
-    def prepare(self, stack: Stack) -> Mapping[str, str]:
+    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
         """Invent nothing: there are no versions."""
         return {}
 
@@ -72,15 +83,15 @@ class FakeBackend:
     def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
         """Pretend that the stack answers."""
         self.serving.append(stack)
-        yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
+        yield Serving(host=HOST, port=1, ready_s=0.1, program=_Program())
 
     @contextlib.contextmanager
     def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> Iterator[Serving]:
         """Pretend that the do-nothing server answers."""
         self.serving.clear()
-        yield Serving(host=HOST, port=1, pid=0, ready_s=0.1, log_file=Path("no-log"))
+        yield Serving(host=HOST, port=1, ready_s=0.1, program=_Program())
 
-    def watch(self, placement: Placement, serving: Serving, services: Services, generator: int) -> _Watch:
+    def watch(self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]) -> _Watch:
         """Invent what the parties use."""
         return _Watch(self.serving[-1])
 
@@ -91,7 +102,7 @@ class FakeDriver:
 
     backend: FakeBackend
     name: str = "fake"
-    pid: int = 0
+    pids: tuple[int, ...] = ()
 
     @contextlib.contextmanager
     def start(self, placement: Placement) -> Iterator[Generator]:

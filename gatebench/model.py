@@ -14,6 +14,7 @@ from typing import Literal, get_args
 Interface = Literal["wsgi", "asgi"]
 Status = Literal["ok", "void", "failed"]
 Fault = Literal["contract", "machine", "impossible"]
+Network = Literal["host", "bridge"]
 LoadKind = Literal["closed", "hold", "open", "poisson", "search"]
 Setting = str | int | float | bool
 
@@ -84,6 +85,11 @@ class Service:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     seed: Path | None = None  # SQL that fills a fresh database
     folder: Path = Path()
+    programs: str = ""  # where a process has its programs; in a container they are on PATH
+    image: str | None = None  # an official image of it; None where it is built as a stack is, of its requirements
+    packages: tuple[str, ...] = ()  # Debian's, for where that image cannot be had
+    user: str | None = None  # who runs it in a container
+    after_prepare: str = ""  # a line for the shell of a container, after what prepares it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +169,16 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Containment:
+    """How a plan's containers are made and what they may use; nothing of it concerns plain processes."""
+
+    base: str | None = None  # the image that all are built on; python:VERSION-slim where none is named
+    network: Network = "host"
+    memory_mib: int = 2048
+    pids: int = 4096  # processes and threads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Which cells are measured, how often, and for how long."""
 
@@ -177,6 +193,8 @@ class Plan:
     warmup_limit_s: float
     profile: str = "matched"
     server_cpus: int = 1
+    python: str | None = None  # the version that stacks run on, "3.13"; None: the harness's own
+    container: Containment = Containment()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +259,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlGroup:
+    """What a container's control group counted in the window; its memory holds page cache."""
+
+    cpu_s: float | None = None
+    memory_mean_bytes: float | None = None
+    memory_peak_bytes: float | None = None
+    throttled_s: float | None = None
+    pids: int | None = None  # the most at a time: processes and threads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One trial as it came out: one JSON line. docs/results.md documents every field."""
 
@@ -289,6 +318,7 @@ class Run:
     # what it cost
     ready_s: float | None = None  # from start to the first good answer
     server: Usage = Usage()
+    server_group: ControlGroup = ControlGroup()
     generator: Usage = Usage()
     services: Usage = Usage()
     # whether it may be believed; shares of 1
@@ -316,9 +346,10 @@ class Session:
     backend: str
     commit: str | None  # of the tree that was measured, with "+changes" where it was not clean
     tools: Mapping[str, str]  # tool -> version
-    stacks: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> {"settings": …, "versions": …}
+    stacks: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> {"settings": …, "versions": …, "image": …}
     services: Mapping[str, Mapping[str, Setting]]  # service -> settings and version
     ceilings: Mapping[str, float]  # "keep-alive", "close", "websocket" -> requests/s on a do-nothing server
+    surroundings: Mapping[str, Setting] = field(default_factory=dict)  # why this backend; engine, network, limits
     scenarios: Mapping[str, str] = field(default_factory=dict)  # scenario -> its title
     runs: tuple[Run, ...] = ()
     ended_at: str | None = None  # None where the session was killed

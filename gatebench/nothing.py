@@ -141,6 +141,7 @@ def _accept_all(listener: socket.socket, epoll: select.epoll) -> None:
 def main() -> None:
     """Listen on a free port of the loopback, say `port N` in one line, and serve."""
     parser = argparse.ArgumentParser(prog="python -m gatebench.nothing", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1, unless in a network of its own")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--close", action="store_true", help="close every connection after its answer")
     parser.add_argument("--websocket", action="store_true", help="open WebSockets too; echo frames below 126 bytes")
@@ -154,9 +155,11 @@ def main() -> None:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     try:
-        bound = socket.create_server(("127.0.0.1", options.port), backlog=BACKLOG, reuse_port=options.shared)
+        bound = socket.create_server((options.host, options.port), backlog=BACKLOG, reuse_port=options.shared)
     except (OSError, OverflowError) as error:
-        parser.error(f"port {options.port} of 127.0.0.1 cannot be had ({error}); take another, or 0 for any free one")
+        parser.error(
+            f"port {options.port} of {options.host} cannot be had ({error}); take another, or 0 for any free one"
+        )
     with bound as listener:
         sys.stdout.write(f"port {listener.getsockname()[1]}\n")
         sys.stdout.flush()

@@ -6,14 +6,16 @@ Knows plans and chance. Must not know how a trial is run.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gatebench.declare import Table, find, load_toml, seconds, text, texts, whole
+from gatebench.declare import table as declared_table
 from gatebench.errors import UsageError
-from gatebench.model import Load, Measure, Plan, Scenario, Stack, Trial
+from gatebench.model import Containment, Load, Measure, Network, Plan, Scenario, Stack, Trial
 
 MOST_BLOCKS = 1000
 DEFAULT_LOAD = Load(kind="closed", size=64)  # the matched profile's
@@ -40,6 +42,10 @@ def load(root: Path, name: str) -> Plan:
         warmup_slice_s=table.take("warmup_slice_s", "seconds", seconds),
         warmup_limit_s=table.take("warmup_limit_s", "seconds", seconds),
         server_cpus=table.take("server_cpus", "a whole number from 1", whole, default=1),
+        python=table.take(
+            "python", 'a version of Python from 3.11, such as "3.13" or "3.14t"', _python, default=None
+        ),
+        container=_containment(table, place),
     )
     table.done()
     if plan.warmup_slice_s > plan.warmup_limit_s:
@@ -61,6 +67,38 @@ def _blocks(value: Any) -> int | None:
 
 def _seed(value: Any) -> int | None:
     return value if type(value) is int and 1 <= value < 2**31 else None
+
+
+def _python(value: Any) -> str | None:
+    version = re.fullmatch(r"3\.(\d{1,2})(\.\d{1,2})?t?", value) if isinstance(value, str) else None
+    return value if version and int(version[1]) >= 11 else None
+
+
+def _containment(table: Table, place: str) -> Containment:
+    """Read [container]; what it leaves out is as Containment has it."""
+    given = Table(f"{place} [container]", table.take("container", "a table", declared_table, default={}))
+    usual = Containment()
+    read = Containment(
+        base=given.take("base", "the name of an image", text, default=usual.base),
+        network=given.take("network", '"host" or "bridge"', network, default=usual.network),
+        memory_mib=given.take("memory_mib", "a whole number of MiB", whole, default=usual.memory_mib),
+        pids=given.take("pids", "a whole number of processes and threads", whole, default=usual.pids),
+    )
+    given.done()
+    return read
+
+
+def networked(plan: Plan, name: str) -> Plan:
+    """Put the network that was asked for in the place of the plan's own."""
+    chosen = network(name)
+    if chosen is None:
+        raise UsageError(f"There is no network named '{name}'; expected host or bridge.")
+    return replace(plan, container=replace(plan.container, network=chosen))
+
+
+def network(value: Any) -> Network | None:
+    """Take one of the two networks that containers may have."""
+    return value if value in ("host", "bridge") else None
 
 
 def _measures(table: Table, place: str) -> tuple[Measure, ...]:

@@ -23,7 +23,7 @@ from gatebench.backends.services import Services
 from gatebench.contract import Outcome
 from gatebench.errors import MachineError
 from gatebench.generator import Driver, Figures, Generator, Job
-from gatebench.model import Load, Placement, Plan, Run, Scenario, Service, Stack, Trial
+from gatebench.model import ControlGroup, Load, Placement, Plan, Run, Scenario, Service, Setting, Stack, Trial
 from gatebench.plan import DEFAULT_LOAD, impossible
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
@@ -54,8 +54,13 @@ class Backend(Protocol):
 
     name: str
 
-    def prepare(self, stack: Stack) -> Mapping[str, str]:
-        """Make the stack ready to start; give the versions in it."""
+    @property
+    def surroundings(self) -> Mapping[str, Setting]:
+        """Say why this backend, and what engine, network and limits it has; known once a stack is prepared."""
+        ...
+
+    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+        """Make the stack ready to start; give the versions in it, and what else is to be said of it."""
         ...
 
     def services(self, wanted: Sequence[Service], placement: Placement) -> AbstractContextManager[Services]:
@@ -70,7 +75,7 @@ class Backend(Protocol):
         """Start the do-nothing server where a stack would be; it may close connections, or echo over WebSocket."""
         ...
 
-    def watch(self, placement: Placement, serving: Serving, services: Services, generator: int) -> Watch:
+    def watch(self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]) -> Watch:
         """Watch what all parties use."""
         ...
 
@@ -163,31 +168,34 @@ class Conductor:
         before = spoken(self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed)
         checked = time.perf_counter()
         if not before.passed:
-            return replace(run, fault="contract", reason=str(before.reason), log=serving.log())
+            return replace(run, fault="contract", reason=str(before.reason), log=serving.program.log())
         job = Job.of(self.plan, scenario, trial.load, trial.seed, f"http://{serving.host}:{serving.port}")
-        with self.backend.watch(self.placement, serving, self.services, generator.pid) as watch:
+        with self.backend.watch(self.placement, serving, self.services, generator.pids) as watch:
             try:
                 figures = generator.measure(job)
             except MachineError as error:  # of the generator: the stack did start, and is tried again
-                return replace(run, fault="machine", reason=str(error), log=serving.log())
+                failed = replace(run, fault="machine", reason=str(error))
+                return _gone(run, serving) or replace(failed, log=serving.program.log())
         reading = watch.read(figures.start_s, figures.end_s)
+        run = self._with_reading(_with_figures(run, figures), figures, reading, stack)
+        if gone := _gone(run, serving):
+            return gone
         # A server works off first what its users left behind; the contract's own patience is for healthy ones.
         answers(f"http://{serving.host}:{serving.port}/plaintext", DRAIN_S)
         since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
         after = spoken(
             self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
         )
-        run = self._with_reading(_with_figures(run, figures), figures, reading, stack)
         if not after.passed:
             reason = f"the contract failed after the load: {after.reason}"
-            return replace(run, status="void", reason=reason, log=serving.log())
+            return replace(run, status="void", reason=reason, log=serving.program.log())
         judged = validity.judge(
             run,
             error_limit=scenario.error_limit,
             concurrency=stack.server.concurrency,
             restarted=bool(reading.vanished),
         )
-        return judged if judged.status == "ok" else replace(judged, log=serving.log())
+        return judged if judged.status == "ok" else replace(judged, log=serving.program.log())
 
     def _with_reading(self, run: Run, figures: Figures, reading: Reading, stack: Stack) -> Run:
         window = figures.end_s - figures.start_s
@@ -202,6 +210,7 @@ class Conductor:
         return replace(
             run,
             server=reading.usage["server"],
+            server_group=reading.groups.get("server", ControlGroup()),
             generator=reading.usage["generator"],
             services=reading.usage["services"],
             server_cpu_share=share("server", self.placement.server),
@@ -214,6 +223,17 @@ class Conductor:
             generator_loop_lag_s=figures.loop_lag_p99_s,
             steal_share=reading.steal_share,
         )
+
+
+def _gone(run: Run, serving: Serving) -> Run | None:
+    """Give the run void where its server did not outlive the load, with what befell it; None where it did."""
+    try:
+        fault = serving.program.fault()
+    except MachineError as error:  # whoever runs the server is gone, and says so
+        return replace(run, fault="machine", reason=str(error))
+    if fault is None:
+        return None
+    return replace(run, status="void", reason=f"the server {fault}, in mid-trial", log=serving.program.log())
 
 
 def spoken(

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from gatebench import __version__, declare, machine, plan
+from gatebench.backends import engine
+from gatebench.backends.container import ContainerBackend
+from gatebench.backends.images import Images
 from gatebench.backends.process import ProcessBackend
 from gatebench.backends.programs import Serving, scratch_folder
 from gatebench.backends.services import Services
@@ -22,8 +26,10 @@ from gatebench.contract.routes import ROUTES
 from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver
 from gatebench.fake import contract as fake_contract
-from gatebench.generator import Driver, Locust
-from gatebench.model import Plan, Scenario, Service, Session, Setting, Stack
+from gatebench.generator import Driver
+from gatebench.generator.container import ContainedLocust
+from gatebench.generator.process import Locust
+from gatebench.model import Containment, Plan, Scenario, Service, Session, Setting, Stack
 from gatebench.run import (
     DATE_STEP_S,
     Backend,
@@ -37,7 +43,8 @@ from gatebench.run import (
 )
 from gatebench.store import FORMAT_VERSION
 
-BACKENDS = ("process", "fake")
+BACKENDS = ("auto", "container", "process", "fake")
+GENERATORS = ("process", "container")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +84,60 @@ class Parties:
     contract: Contract
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for of the parties."""
+
+    backend: str = "auto"  # a container where an engine answers, else a process
+    generator: str = "process"
+    python: str | None = None  # of stacks; None: the harness's own version
+    container: Containment = field(default_factory=Containment)
+
+
 @contextlib.contextmanager
-def parties(root: Path, backend: str) -> Iterator[Parties]:
-    """Choose the parties by the backend's name."""
-    if backend not in BACKENDS:
-        raise UsageError(f"There is no backend named '{backend}'. Known are: {', '.join(BACKENDS)}.")
+def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None) -> Iterator[Parties]:
+    """Choose the parties; `told` hears in a few words of what takes long."""
+    declare.find("backend", wish.backend, dict.fromkeys(BACKENDS))
+    declare.find("generator", wish.generator, dict.fromkeys(GENERATORS))
     with scratch_folder() as scratch:
-        if backend == "fake":
+        if wish.backend == "fake":
             fake = FakeBackend()
             yield Parties(backend=fake, driver=FakeDriver(backend=fake), contract=fake_contract)
-        else:
-            yield Parties(
-                backend=ProcessBackend(root=root, scratch=scratch), driver=Locust(scratch=scratch), contract=check
-            )
+            return
+        found, why = _engine(wish)
+        if found is None:
+            plain = ProcessBackend(root=root, scratch=scratch, python=wish.python, surroundings=why)
+            yield Parties(backend=plain, driver=Locust(scratch=scratch), contract=check)
+            return
+        images = Images(
+            engine=found,
+            root=root,
+            scratch=scratch,
+            python=wish.python or ".".join(map(str, sys.version_info[:2])),
+            wanted=wish.container,
+            told=told,
+        )
+        contained = ContainerBackend(
+            images=images, wanted=wish.container, surroundings={**why, "generator": wish.generator}
+        )
+        inside = wish.generator == "container"
+        driver = ContainedLocust(backend=contained) if inside else Locust(scratch=scratch)
+        yield Parties(backend=contained, driver=driver, contract=check)
+
+
+def _engine(wish: Wish) -> tuple[engine.Engine | None, dict[str, Setting]]:
+    """Find the engine that a wish needs or can use, and say why it is used or not where that was left to us."""
+    if wish.backend == "process":
+        if wish.generator == "container":
+            raise UsageError("A generator in a container needs servers in containers too; add --backend container.")
+        return None, {}
+    try:
+        found = engine.find()
+    except MachineError as error:
+        if wish.backend == "container" or wish.generator == "container":
+            raise
+        return None, {"chosen since": str(error).split(";")[0]}
+    return found, {"chosen since": f"Docker {found.version} answers"} if wish.backend == "auto" else {}
 
 
 @contextlib.contextmanager
@@ -111,7 +159,7 @@ def opened(
         told(f"environment of {stack.name}")
         described[stack.name] = {
             "settings": dict(stack.server.settings),
-            "versions": dict(who.backend.prepare(stack)),
+            **{part: dict(facts) for part, facts in who.backend.prepare(stack).items()},
         }
     scenarios = {measure.scenario: tree.scenarios[measure.scenario] for measure in wanted.measures}
     needed = {service for scenario in scenarios.values() for service in scenario.services}
@@ -140,6 +188,7 @@ def opened(
             scenarios={scenario.name: scenario.title for scenario in scenarios.values()},
             services=services.facts,
             ceilings=ceilings,
+            surroundings=who.backend.surroundings,
         )
         yield (
             header,

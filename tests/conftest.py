@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gatebench import declare
+from gatebench.backends.engine import Engine, find
+from gatebench.backends.process import starter
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running
+from gatebench.errors import MachineError
 from gatebench.machine import usable_cpus
 
 ROOT = Path(__file__).parent.parent
+
+# Where a test leaves the choice open, an engine that happens to run does not decide what is tested.
+os.environ.setdefault("GATEBENCH_BACKEND", "process")
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +30,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def services(root: Path) -> Iterator[Services]:
     wanted = list(declare.services(root).values())
-    with scratch_folder() as scratch, running(wanted, root=root, scratch=scratch, cpus=usable_cpus()) as started:
+    with scratch_folder() as scratch, running(wanted, starter(root, scratch, usable_cpus())) as started:
         yield started
 
 
@@ -35,3 +42,12 @@ def postgres_url(services: Services) -> str:
 @pytest.fixture(scope="session")
 def upstream_url(services: Services) -> str:
     return services.urls["upstream"]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The Docker engine of this machine; a test that needs one is skipped where none answers."""
+    try:
+        return find()
+    except MachineError as error:
+        pytest.skip(str(error))

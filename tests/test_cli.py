@@ -221,7 +221,7 @@ def test_a_server_that_dies_at_once_exits_4_with_the_last_lines_of_its_log(
     server(tmp_path, "stdlib", code="raise SystemExit('the database is on fire')")
     done = gatebench("run", cwd=tmp_path)
     assert done.returncode == 4
-    assert "ended at once with exit code 1: the database is on fire" in done.stderr
+    assert "ended with exit code 1 before it answered: the database is on fire" in done.stderr
     assert_one_sentence(done)
     (results,) = (tmp_path / "results").glob("*.jsonl")
     assert store.read(results).runs[0].fault == "machine", "and the trial keeps its row"

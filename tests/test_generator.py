@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from gatebench import declare, generator, histogram, plan
+from gatebench import declare, histogram, plan
 from gatebench.errors import MachineError, UsageError
 from gatebench.generator import SPARE_S, Arrivals, Job, read
+from gatebench.generator import process as generator
 from gatebench.load.job import parse
 from gatebench.model import LOAD_KINDS, Load, LoadKind, Step
 
@@ -75,7 +76,7 @@ def test_open_files_are_asked_for_by_connections(
     monkeypatch.setattr(generator, "require_open_files", asked.append)
     answer = f"import json; print(json.dumps({DOCUMENT!r}))"
     with subprocess.Popen([sys.executable, "-c", answer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        generator._Process(pid=process.pid, process=process, log=tmp_path / "log").measure(job(kind, 20_000))
+        generator._Process(process=process, log=tmp_path / "log").measure(job(kind, 20_000))
     assert asked == [files]
 
 

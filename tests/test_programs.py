@@ -43,15 +43,15 @@ def test_a_program_is_ready_when_it_answers_and_gone_afterwards(tmp_path: Path) 
     with serving(SERVER, tmp_path) as it:
         assert answers(f"http://{it.host}:{it.port}/")
         assert it.ready_s > 0
-        assert os.sched_getaffinity(it.pid) == {usable_cpus()[0]}
-    assert not psutil.pid_exists(it.pid)
+        assert os.sched_getaffinity(it.program.pids[0]) == {usable_cpus()[0]}
+    assert not psutil.pid_exists(it.program.pids[0])
     assert not answers(f"http://{it.host}:{it.port}/")
 
 
 def test_its_descendants_are_gone_too_even_when_we_are_interrupted(tmp_path: Path) -> None:
     family = []
     with contextlib.suppress(KeyboardInterrupt), serving(FAMILY, tmp_path) as it:
-        family = psutil.Process(it.pid).children(recursive=True)
+        family = psutil.Process(it.program.pids[0]).children(recursive=True)
         raise KeyboardInterrupt
     assert family
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)
@@ -61,13 +61,15 @@ def test_one_that_does_not_listen_to_reason_is_ended_all_the_same(tmp_path: Path
     begun = time.monotonic()
     with serving(DEAF, tmp_path) as it:
         begun = time.monotonic()
-    assert not psutil.pid_exists(it.pid)
+    assert not psutil.pid_exists(it.program.pids[0])
     assert time.monotonic() - begun < 3
 
 
 def test_one_that_dies_at_once_is_told_with_its_last_lines(tmp_path: Path) -> None:
     code = "import sys; print('first'); sys.exit('no such module: web')"
-    with pytest.raises(MachineError, match=r"it ended at once with exit code 1: first \| no such module: web"):
+    with pytest.raises(
+        MachineError, match=r"it ended with exit code 1 before it answered: first \| no such module: web"
+    ):
         serving(code, tmp_path).__enter__()
 
 

@@ -17,7 +17,7 @@ from gatebench.contract import Finding, Outcome
 from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
 from gatebench.generator import Figures, Job
-from gatebench.model import Load, Measure, Placement, Plan, Run, Stack, Trial
+from gatebench.model import Load, Measure, Placement, Plan, Run, Setting, Stack, Trial
 from gatebench.run import Contract, ceilings_needed, commit
 from gatebench.session import Parties, Tree, checks, opened
 
@@ -205,8 +205,8 @@ def test_a_route_that_the_contract_does_not_have_is_refused(tmp_path: Path) -> N
 
 def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:
     class Versioned(FakeBackend):
-        def prepare(self, stack: Stack) -> Mapping[str, str]:
-            return {"flask": "3.1.3"}
+        def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+            return {"versions": {"flask": "3.1.3"}}
 
     fake = Versioned()
     who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)

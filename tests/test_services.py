@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from gatebench import declare
+from gatebench.backends.process import starter
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running, seeded
 from gatebench.errors import MachineError, UsageError
@@ -41,8 +42,8 @@ def test_sessions_share_a_server_and_never_a_row(
     monkeypatch.setenv(postgres.variable, postgres_url.split("?", maxsplit=1)[0])
     cpus = usable_cpus()
     with (
-        running([postgres], root=root, scratch=tmp_path, cpus=cpus) as one,
-        running([postgres], root=root, scratch=tmp_path, cpus=cpus) as two,
+        running([postgres], starter(root, tmp_path, cpus)) as one,
+        running([postgres], starter(root, tmp_path, cpus)) as two,
     ):
         assert one.pids == (), "a server that is named is not started"
         with psycopg.connect(one.urls["postgres"], autocommit=True) as connection:
@@ -94,8 +95,8 @@ def test_a_database_that_does_not_start_is_told_with_its_log_and_leaves_nothing(
     before = set(psutil.pids())
     with (
         scratch_folder() as scratch,
-        pytest.raises(MachineError, match=r"postgres ended at once.*shared_buffers"),
-        running([broken], root=root, scratch=scratch, cpus=usable_cpus()),
+        pytest.raises(MachineError, match=r"postgres ended with exit code 1 before it answered.*shared_buffers"),
+        running([broken], starter(root, scratch, usable_cpus())),
     ):
         pass
     names = [psutil.Process(pid).name() for pid in set(psutil.pids()) - before if psutil.pid_exists(pid)]
@@ -110,7 +111,7 @@ def test_a_database_whose_preparation_fails_is_told(
     with (
         scratch_folder() as scratch,
         pytest.raises(MachineError, match=r"postgres could not be prepared.*no-such-option"),
-        running([broken], root=root, scratch=scratch, cpus=usable_cpus()),
+        running([broken], starter(root, scratch, usable_cpus())),
     ):
         pass
 

@@ -18,10 +18,11 @@ from gatebench import fake, machine, plan
 from gatebench.backends.process import ProcessBackend
 from gatebench.backends.programs import Serving, scratch_folder
 from gatebench.backends.services import Services
-from gatebench.generator import Driver, Figures, Generator, Job, Locust
-from gatebench.model import Load, Measure, Placement, Plan, Run, Stack
+from gatebench.generator import Driver, Figures, Generator, Job
+from gatebench.generator.process import Locust
+from gatebench.model import Load, Measure, Placement, Plan, Run, Setting, Stack
 from gatebench.run import Conductor
-from gatebench.session import Parties, Tree, opened, parties
+from gatebench.session import Parties, Tree, Wish, opened, parties
 from gatebench.validity import SERVER_FULL
 
 pytestmark = [
@@ -79,18 +80,18 @@ class Throttled:
     @contextmanager
     def start(self, placement: Placement) -> Iterator[Generator]:
         with self.driver.start(placement) as generator:
-            yield Beside(generator.pid, generator, placement.generator, self.loops)
+            yield Beside(generator.pids, generator, placement.generator, self.loops)
 
 
 @dataclass
 class Beside:
-    pid: int
+    pids: tuple[int, ...]
     generator: Generator
     cpus: tuple[int, ...]
     loops: int
 
     def measure(self, job: Job) -> Figures:
-        wait_until_idle(self.pid)
+        wait_until_idle(self.pids[0])
         with busy(self.cpus, self.loops):
             return self.generator.measure(job)
 
@@ -140,7 +141,7 @@ def measured(conductor: Conductor, loops: int) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def slow_stack(root: Path) -> Tried:
-    with parties(root, "process") as who:
+    with parties(root, Wish(backend="process")) as who:
         return tried(Tree.load(root), who, 0, STARVING)
 
 
@@ -168,7 +169,7 @@ def test_every_trial_of_a_slow_stack_that_a_throttle_has_moved_is_void(slow_stac
 class Nothing(ProcessBackend):
     """The do-nothing server in the place of every stack."""
 
-    def prepare(self, stack: Stack) -> Mapping[str, str]:
+    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
         return {}
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Starting a program on a free port, seeing that it answers, and ending it with all it started.
 
-Knows commands, ports, log files and signals. Must not know stacks, services or loads. Every process it starts is
-ended, with all its descendants, when its context ends, however that comes about.
+Knows commands, ports, log files and signals. Must not know stacks, services or loads, nor how a container is started.
+Every process it starts is ended, with all its descendants, when its context ends, however that comes about.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -34,7 +36,26 @@ READY_LIMIT_S = 30.0
 GRACE_S = 0.5  # between asking a process to end and ending it
 PORTS = range(10_000, 32_000)  # below the ephemeral range, where outgoing connections take theirs
 PORT_TRIES = 3
+LOOK_S = 0.2  # between two looks into its log while a program starts
 LOG_LINES = 12
+LISTENS = "0A"  # a socket's state, as /proc spells it
+
+
+class Program(Protocol):
+    """Something that was started, and writes a log."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process from which all others of it descend; none where it cannot be seen from here."""
+        ...
+
+    def fault(self) -> str | None:
+        """Say what befell it: that it ended, or lost a process; None where nothing did."""
+        ...
+
+    def log(self) -> str:
+        """Give the last lines it wrote."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +64,37 @@ class Serving:
 
     host: str
     port: int
-    pid: int
+    program: Program
     ready_s: float
-    log_file: Path
 
-    def log(self) -> str:
-        """Give the last lines it wrote."""
-        return last_lines(self.log_file)
+
+Launch = Callable[[int], AbstractContextManager[Program]]  # starts a program on this port; on leaving, ends it
 
 
 @contextlib.contextmanager
+def answering(
+    name: str,
+    launch: Launch,
+    *,
+    ready: Callable[[int], bool],
+    port: Callable[[], int] | None = None,
+) -> Iterator[Serving]:
+    """Start a program on a free port, or the one that `port` gives, and wait until it answers there."""
+    for turn in range(PORT_TRIES):
+        taken, begin = (port or free_port)(), time.perf_counter()
+        with contextlib.ExitStack() as cleanup:
+            with uninterrupted():
+                program = cleanup.enter_context(launch(taken))
+            if _wait(name, program, taken, ready):
+                took = time.perf_counter() - begin
+                yield Serving(host=HOST, port=taken, program=program, ready_s=took)
+                return
+        if turn == PORT_TRIES - 1:
+            raise MachineError(
+                f"{name} found its port taken {PORT_TRIES} times, last {taken}; see what else listens on {HOST}."
+            )
+
+
 def started(
     name: str,
     command: Callable[[int], list[str]],
@@ -64,24 +106,36 @@ def started(
     logs: Path,
     user: str | None = None,
     end: signal.Signals = signal.SIGTERM,
-) -> Iterator[Serving]:
-    """Start a program on a free port and wait until it answers there; on leaving, end it and all it started."""
-    log_file = logs / f"{name}-{uuid.uuid4().hex[:8]}.log"
-    for turn in range(PORT_TRIES):
-        port, begin = free_port(), time.perf_counter()
-        with contextlib.ExitStack() as cleanup:
-            with uninterrupted():
-                words = command(port)
-                process = _launch(name, words, cpus=cpus, variables=variables, folder=folder, log=log_file, user=user)
-                cleanup.callback(stop, process, end)
-            if _wait(name, process, port, ready, log_file):
-                took = time.perf_counter() - begin
-                yield Serving(host=HOST, port=port, pid=process.pid, ready_s=took, log_file=log_file)
-                return
-        if turn == PORT_TRIES - 1:
-            raise MachineError(
-                f"{name} found its port taken {PORT_TRIES} times, last {port}; see what else listens on {HOST}."
-            )
+) -> AbstractContextManager[Serving]:
+    """Start a process on a free port and wait until it answers there; on leaving, end it and all it started."""
+
+    @contextlib.contextmanager
+    def launch(port: int) -> Iterator[Program]:
+        log, words = logs / f"{name}-{uuid.uuid4().hex[:8]}.log", command(port)
+        process = _launch(name, words, cpus=cpus, variables=variables, folder=folder, log=log, user=user)
+        try:
+            yield _Process(process=process, log_file=log)
+        finally:
+            stop(process, end)
+
+    return answering(name, launch, ready=ready)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Process:
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self.process.pid,)
+
+    def fault(self) -> str | None:
+        code = self.process.poll()
+        return None if code is None else f"ended with exit code {code}"
+
+    def log(self) -> str:
+        return last_lines(self.log_file)
 
 
 @contextlib.contextmanager
@@ -130,35 +184,47 @@ def _launch(
         raise MachineError(f"{name} could not be started: {error.strerror}: {error.filename}.") from error
 
 
-def _wait(name: str, process: subprocess.Popen[bytes], port: int, ready: Callable[[int], bool], log: Path) -> bool:
+def _wait(name: str, program: Program, port: int, ready: Callable[[int], bool]) -> bool:
     """Wait until it answers; False where somebody else has its port."""
-    deadline = time.perf_counter() + READY_LIMIT_S
-    while time.perf_counter() < deadline:
-        if _says_taken(log):
-            return False
-        if process.poll() is not None:
-            raise MachineError(f"{name} ended at once with exit code {process.returncode}: {last_lines(log)}")
+    begin = time.perf_counter()
+    look = begin
+    while (at := time.perf_counter()) < begin + READY_LIMIT_S:
+        fault = program.fault()
+        if fault or at >= look:
+            look = at + LOOK_S
+            if _says_taken(program.log()):
+                return False
+        if fault:
+            raise MachineError(f"{name} {fault} before it answered: {program.log()}")
         if ready(port):
-            return _listens(process.pid, port)
+            return not program.pids or _listens(program.pids, port)
         time.sleep(0.01)
-    raise MachineError(f"{name} did not answer within {READY_LIMIT_S:.0f} s of its start: {last_lines(log)}")
+    raise MachineError(f"{name} did not answer within {READY_LIMIT_S:.0f} s of its start: {program.log()}")
 
 
-def _says_taken(log: Path) -> bool:
-    said = log.read_bytes()[-4000:].lower()
-    return b"already in use" in said or b"connection in use" in said
+def _says_taken(log: str) -> bool:
+    said = log.lower()
+    return "already in use" in said or "connection in use" in said
 
 
-def _listens(pid: int, port: int) -> bool:
-    """Say whether the program itself listens there, and not a stranger who was quicker."""
-    for one in tree(pid):
-        with contextlib.suppress(psutil.Error):
-            if any(
-                c.status == psutil.CONN_LISTEN and c.laddr.port == port
-                for c in psutil.Process(one).net_connections("tcp")
-            ):
+def _listens(pids: Iterable[int], port: int) -> bool:
+    """Say whether the program itself listens there, in whatever network it is, and not a stranger who was quicker."""
+    for one in (each for pid in pids for each in tree(pid)):
+        with contextlib.suppress(OSError):
+            held = {str(file.readlink()) for file in Path(f"/proc/{one}/fd").iterdir()}
+            if any(f"socket:[{inode}]" in held for inode in _listening(one, port)):
                 return True
     return False
+
+
+def _listening(pid: int, port: int) -> Iterator[str]:
+    """Name the sockets that listen on a port in the network of a process, by their inodes (proc_net(5))."""
+    for family in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{family}").read_text(encoding="ascii").splitlines()[1:]:
+                _, local, _, state, *_, inode = line.split()[:10]
+                if state == LISTENS and int(local.rpartition(":")[2], 16) == port:
+                    yield inode
 
 
 def stop(process: subprocess.Popen[bytes], end: signal.Signals = signal.SIGTERM) -> None:
@@ -232,7 +298,10 @@ def answers(url: str, limit_s: float = 2.0) -> bool:
     return False
 
 
+PLAIN = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "NO_PROXY": "*"}  # what every server is told
+
+
 def surroundings() -> dict[str, str]:
     """Give what a server inherits of our environment: no proxy, no Python setting, nothing that differs by user."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "NO_PROXY": "*"}
+    return {**kept, **PLAIN}

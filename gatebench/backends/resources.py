@@ -1,6 +1,6 @@
 """What process trees use of the machine, sampled from a thread while a trial runs.
 
-Knows Linux's /proc and the clock of each process. Must not know servers, loads or results.
+Knows Linux's /proc, the clock of each process and a party's control group. Must not know servers, loads or results.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
-from gatebench.model import Placement, Usage
+from gatebench.backends import cgroups
+from gatebench.model import ControlGroup, Placement, Usage
 
-LIGHT_S = 0.05  # CPU clocks: a few system calls
+T = TypeVar("T")
+
+LIGHT_S = 0.05  # CPU clocks and control groups: a few system calls
 HEAVY_S = 0.5  # memory, threads and context switches: the kernel walks each process's pages
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
@@ -53,6 +56,7 @@ class _Light:
     at: float
     cpu_s: Mapping[str, float]  # party -> CPU-seconds of its tree
     cpus: Mapping[int, tuple[float, float]]  # CPU -> idle seconds, stolen seconds
+    groups: Mapping[str, cgroups.Sample]  # party -> what its control group says
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Reading:
     busy_share: Mapping[str, float]  # party -> share of its CPUs' time in which anything ran on them
     steal_share: float
     vanished: tuple[int, ...]  # processes of the server that ended while it was watched
+    groups: Mapping[str, ControlGroup] = field(default_factory=dict)  # parties with a control group only
 
 
 class Watch:
@@ -77,6 +82,7 @@ class Watch:
     def __init__(self, placement: Placement) -> None:
         self._parties: dict[str, list[int]] = {}
         self._cpus = {"server": placement.server, "generator": placement.generator, "services": placement.services}
+        self._groups: dict[str, cgroups.Group] = {}
         self._trees: dict[str, list[int]] = {}
         self._clocks: dict[str, dict[int, float]] = {}
         self._light: list[_Light] = []
@@ -85,8 +91,13 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
-    def add(self, party: str, pids: Iterable[int]) -> None:
-        """Count these processes and their descendants to a party; before the watch starts."""
+    def add(self, party: str, pids: Iterable[int], group: cgroups.Group | None = None) -> None:
+        """Count these processes and their descendants to a party; before the watch starts.
+
+        A party has one control group: the one given last.
+        """
+        if group is not None:
+            self._groups[party] = group
         self._parties.setdefault(party, []).extend(pids)
         self._clocks.setdefault(party, {})
 
@@ -123,7 +134,9 @@ class Watch:
                     self._clocks[party][pid] = clock
                 elif party == "server":
                     self._vanished.add(pid)
-        self._light.append(_Light(at, {p: sum(c.values()) for p, c in self._clocks.items()}, _cpu_times()))
+        clocks = {party: sum(each.values()) for party, each in self._clocks.items()}
+        groups = {party: group.read() for party, group in self._groups.items()}
+        self._light.append(_Light(at, clocks, _cpu_times(), groups))
         if heavy:
             self._heavy.append(_Heavy(at, {party: _usage(pids) for party, pids in self._trees.items()}))
 
@@ -144,14 +157,13 @@ class Watch:
             busy_share=busy,
             steal_share=growth(placed, 1) / (end - start) / len(placed),
             vanished=tuple(sorted(self._vanished)),
+            groups={party: self._group(party, start, end) for party in self._groups},
         )
 
     def _usage(self, party: str, start: float, end: float) -> Usage:
         if not self._parties[party]:
             return Usage()
-        inside = [h.usage[party] for h in self._heavy if start <= h.at <= end]
-        # A window shorter than the interval may hold no sample: the nearest one stands for it.
-        inside = inside or [min(self._heavy, key=lambda h: abs(h.at - (start + end) / 2)).usage[party]]
+        inside = _inside([(sample.at, sample.usage[party]) for sample in self._heavy], start, end)
         rss, pss = _known(u.rss_peak_bytes for u in inside), _known(u.pss_peak_bytes for u in inside)
         clocks = [sample.cpu_s[party] for sample in self._light]
         all_usage = [sample.usage[party] for sample in self._heavy]
@@ -168,9 +180,39 @@ class Watch:
             switches_involuntary=round(_growth(times, [u.switches_involuntary or 0 for u in all_usage], start, end)),
         )
 
+    def _group(self, party: str, start: float, end: float) -> ControlGroup:
+        memory = _inside(self._said(party, lambda sample: sample.memory_bytes), start, end)
+        pids = _inside(self._said(party, lambda sample: sample.pids), start, end)
+        return ControlGroup(
+            cpu_s=_growth_known(self._said(party, lambda sample: sample.cpu_s), start, end),
+            memory_mean_bytes=sum(memory) / len(memory) if memory else None,
+            memory_peak_bytes=max(memory, default=None),
+            throttled_s=_growth_known(self._said(party, lambda sample: sample.throttled_s), start, end),
+            pids=max(pids, default=None),
+        )
+
+    def _said(self, party: str, figure: Callable[[cgroups.Sample], T | None]) -> list[tuple[float, T]]:
+        # A group that vanished as its container ended has no figures from then on: those before it count.
+        found = [(light.at, figure(light.groups[party])) for light in self._light]
+        return [(at, value) for at, value in found if value is not None]
+
 
 def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
+
+
+def _inside(samples: Sequence[tuple[float, T]], start: float, end: float) -> list[T]:
+    """Give the samples between two moments; where there is none, as in a short window, the nearest stands for it."""
+    inside = [value for at, value in samples if start <= at <= end]
+    nearest = sorted(samples, key=lambda sample: abs(sample[0] - (start + end) / 2))[:1]
+    return inside or [value for _, value in nearest]
+
+
+def _growth_known(samples: Sequence[tuple[float, float]], start: float, end: float) -> float | None:
+    """Give a counter's growth as `_growth` does; None where fewer than two samples leave it unknown."""
+    if len(samples) < 2:
+        return None
+    return _growth([at for at, _ in samples], [value for _, value in samples], start, end)
 
 
 def _growth(times: Sequence[float], values: Sequence[float], start: float, end: float) -> float:

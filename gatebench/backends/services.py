@@ -1,30 +1,23 @@
-"""Services as processes: the embedded PostgreSQL, the upstream, or the ones that the environment names.
+"""The services of a session: started by a backend, or named by the environment; answering, and filled.
 
-Knows how a service is prepared, started and seeded. Must not know stacks, loads or results.
+Knows how a service is seen to answer and how a database is filled. Must not know how a service is started, nor
+stacks, loads or results.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-import shutil
-import signal
-import stat
-import subprocess
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 
-from gatebench import envs
-from gatebench.backends.programs import HOST, LOG_LINES, answers, started, surroundings
-from gatebench.declare import fill
+from gatebench.backends.programs import HOST, answers
 from gatebench.errors import MachineError, UsageError
-from gatebench.machine import pinned
 from gatebench.model import Service, Setting
 
 
@@ -38,8 +31,20 @@ class Services:
     facts: Mapping[str, Mapping[str, Setting]]  # service -> settings and version
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A service that a backend has started."""
+
+    port: int
+    pids: tuple[int, ...]
+    facts: Mapping[str, Setting]  # what it was started from
+
+
+Start = Callable[[Service], AbstractContextManager[Started]]
+
+
 @contextlib.contextmanager
-def running(wanted: Sequence[Service], *, root: Path, scratch: Path, cpus: tuple[int, ...]) -> Iterator[Services]:
+def running(wanted: Sequence[Service], start: Start) -> Iterator[Services]:
     """Start the services, or take those that the environment names; on leaving, end what was started."""
     urls: dict[str, str] = {}
     pids: list[int] = []
@@ -50,9 +55,10 @@ def running(wanted: Sequence[Service], *, root: Path, scratch: Path, cpus: tuple
             if url:
                 facts[service.name] = {"where": f"named by {service.variable}"}
             else:
-                url, pid, version = stack.enter_context(_embedded(service, root, scratch, cpus))
-                pids.append(pid)
-                facts[service.name] = {**service.settings, "version": version}
+                found = stack.enter_context(start(service))
+                pids += found.pids
+                url = url_of(service, found.port)
+                facts[service.name] = {**service.settings, **found.facts, **_version(service, url)}
             if service.kind == "postgresql":
                 url = stack.enter_context(seeded(service, url))
             urls[service.name] = url
@@ -60,45 +66,20 @@ def running(wanted: Sequence[Service], *, root: Path, scratch: Path, cpus: tuple
         yield Services(urls=urls, variables=variables, pids=tuple(pids), facts=facts)
 
 
-@contextlib.contextmanager
-def _embedded(service: Service, root: Path, scratch: Path, cpus: tuple[int, ...]) -> Iterator[tuple[str, int, str]]:
-    environment = envs.prepare(root, "services", service.name, service.requirements)
-    user = _other_user(service)
-    packages = _reachable(environment.site_packages, scratch) if user else environment.site_packages
-    data = scratch / service.name
-    data.mkdir(mode=0o700)
-    if user:
-        shutil.chown(data, user)
-    given: dict[str, Setting] = {
-        **service.settings,
-        "python": str(environment.python),
-        "host": HOST,
-        "data": str(data),
-        "folder": str(service.folder),
-        "environment": str(environment.folder),
-        "site_packages": str(packages),
-    }
-    if service.prepare:
-        _prepare(service, fill(service.prepare, {**given, "port": 0}), user, scratch, cpus)
+def url_of(service: Service, port: int) -> str:
+    """Say where a service is that listens on this port."""
+    return service.url.format(host=HOST, port=port)
 
-    def ready(port: int) -> bool:
-        url = service.url.format(port=port)
-        return _connects(url) if service.kind == "postgresql" else answers(f"{url}/health")
 
-    settings = {f"GATEBENCH_{service.name}_{key}".upper(): str(value) for key, value in service.settings.items()}
-    with started(
-        service.name,
-        lambda port: fill(service.command, {**given, "port": port}),
-        ready=ready,
-        cpus=cpus,
-        variables={**surroundings(), **settings},
-        folder=scratch,
-        logs=scratch,
-        user=user,
-        end=signal.SIGINT if service.kind == "postgresql" else signal.SIGTERM,
-    ) as serving:
-        url = service.url.format(port=serving.port)
-        yield url, serving.pid, _version(service, url, environment)
+def ready(service: Service, port: int) -> bool:
+    """Say whether it takes connections, or answers."""
+    url = url_of(service, port)
+    return _connects(url) if service.kind == "postgresql" else answers(f"{url}/health")
+
+
+def variables(service: Service) -> dict[str, str]:
+    """Give a service's settings as its own program reads them."""
+    return {f"GATEBENCH_{service.name}_{key}".upper(): str(value) for key, value in service.settings.items()}
 
 
 def _connects(url: str) -> bool:
@@ -109,11 +90,11 @@ def _connects(url: str) -> bool:
     return True
 
 
-def _version(service: Service, url: str, environment: envs.Environment) -> str:
-    if service.kind == "postgresql":
-        with psycopg.connect(url) as connection:
-            return f"PostgreSQL {connection.info.parameter_status('server_version')}"
-    return ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+def _version(service: Service, url: str) -> dict[str, str]:
+    if service.kind != "postgresql":
+        return {}
+    with psycopg.connect(url) as connection:
+        return {"version": f"PostgreSQL {connection.info.parameter_status('server_version')}"}
 
 
 @contextlib.contextmanager
@@ -152,41 +133,3 @@ def _split(service: Service, url: str) -> urllib.parse.SplitResult:
     if where.scheme not in ("postgresql", "postgres"):
         raise UsageError(f"{service.variable} holds no database URL; expected postgresql://user@127.0.0.1:5432/name.")
     return where
-
-
-def _prepare(service: Service, words: list[str], user: str | None, folder: Path, cpus: tuple[int, ...]) -> None:
-    with pinned(cpus):
-        done = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            user=user,
-            extra_groups=[] if user else None,
-            cwd=folder,
-            env=surroundings(),
-        )
-    if done.returncode:
-        said = " | ".join((done.stdout + done.stderr).splitlines()[-LOG_LINES:])
-        raise MachineError(f"{service.name} could not be prepared (exit code {done.returncode}): {said}")
-
-
-def _other_user(service: Service) -> str | None:
-    """PostgreSQL refuses to run as root: it runs as nobody then."""
-    return "nobody" if service.kind == "postgresql" and os.geteuid() == 0 else None
-
-
-def _reachable(packages: Path, scratch: Path) -> Path:
-    """Give a place of these packages that every user can read: their own, or a copy."""
-    nobody = pwd.getpwnam("nobody")
-    closed = [p for p in (packages, *packages.parents) if not _passes(p.stat(), nobody)]
-    if not closed:
-        return packages
-    return Path(shutil.copytree(packages, scratch / "packages", symlinks=True))
-
-
-def _passes(found: os.stat_result, user: pwd.struct_passwd) -> bool:
-    if found.st_uid == user.pw_uid:
-        return bool(found.st_mode & stat.S_IXUSR)
-    return bool(found.st_mode & (stat.S_IXGRP if found.st_gid == user.pw_gid else stat.S_IXOTH))

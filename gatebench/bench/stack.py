@@ -31,4 +31,4 @@ def serving(settings: Settings, target: tuple[Path, str] | None = None) -> Itera
     if target is not None:
         stack = replace(stack, app=replace(stack.app, folder=target[0], target=target[1]))
     with backend.serve(stack, settings.placement, NO_SERVICES) as found:
-        yield Server((found.pid,), found.port)
+        yield Server(found.program.pids, found.port)

@@ -1,23 +1,20 @@
-"""The load generator from outside: a process of its own, one JSON document in, one JSON document out.
+"""The load generator from outside: a program of its own, one JSON document in, one JSON document out.
 
-Knows the job and the figures. Must not import Locust, which patches whoever imports it, nor know servers or results.
+Knows the job and the figures; `process` and `container` start it. Must not import Locust, which patches whoever
+imports it, nor know servers or results.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from gatebench import histogram
-from gatebench.backends.programs import last_lines, stop, surroundings, uninterrupted
 from gatebench.errors import GatebenchError, MachineError, UsageError
-from gatebench.machine import pinned, require_open_files
 from gatebench.model import Histogram, Load, Placement, Plan, Scenario, Step
 
 TIMEOUT_S = 10.0  # of one request
@@ -120,7 +117,10 @@ class Figures:
 class Generator(Protocol):
     """A generator that is started and waits for its job."""
 
-    pid: int
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process from which all others of it descend; none where it cannot be seen from here."""
+        ...
 
     def measure(self, job: Job) -> Figures:
         """Do the job and give its figures; UsageError or MachineError where it cannot."""
@@ -137,53 +137,18 @@ class Driver(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Process:
-    pid: int
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def measure(self, job: Job) -> Figures:
-        require_open_files(job.load.connections)
-        try:
-            answer, _ = self.process.communicate(job.document().encode(), timeout=job.limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise MachineError(
-                f"The load generator did not end within {job.limit_s:.0f} s: {last_lines(self.log)}"
-            ) from error
-        try:
-            document = json.loads(answer.splitlines()[-1])
-        except (ValueError, IndexError) as error:
-            raise MachineError(
-                f"The load generator ended with exit code {self.process.returncode} and no figures: "
-                f"{last_lines(self.log)}"
-            ) from error
-        return read(document)
+def answered(answer: bytes, how: str, log: str) -> Figures:
+    """Read what a generator wrote before it ended, as `how` says; MachineError where it holds no figures."""
+    try:
+        document = json.loads(answer.splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise MachineError(f"The load generator {how} and gave no figures: {log}") from error
+    return read(document)
 
 
-@dataclass(slots=True)
-class Locust:
-    """Starts `python -m gatebench.load`."""
-
-    scratch: Path
-    name: str = "locust"
-
-    @contextlib.contextmanager
-    def start(self, placement: Placement) -> Iterator[Generator]:
-        """Start the generator; it loads Locust while the server starts, and then waits for its job."""
-        log = self.scratch / "generator.log"
-        with contextlib.ExitStack() as cleanup:
-            with uninterrupted(), log.open("wb") as errors, pinned(placement.generator):
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "gatebench.load"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=surroundings(),
-                    start_new_session=True,
-                )
-                cleanup.callback(stop, process)
-            yield _Process(pid=process.pid, process=process, log=log)
+def overdue(job: Job, log: str) -> MachineError:
+    """Say that a job took longer than it may."""
+    return MachineError(f"The load generator did not end within {job.limit_s:.0f} s: {log}")
 
 
 def read(document: Mapping[str, Any]) -> Figures:

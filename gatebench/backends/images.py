@@ -1,0 +1,285 @@
+"""Images: the base that all are built on, and one for each stack, service and program of the harness.
+
+Knows compose/Dockerfile, its arguments and its secrets. Must not know how a container is run. How this
+machine reaches its package index goes into a build as secrets and stays in no image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from docker.errors import APIError, ImageNotFound
+
+import gatebench
+from gatebench import envs
+from gatebench.backends import debian
+from gatebench.backends.engine import Engine, labels
+from gatebench.backends.programs import LOG_LINES, stop, uninterrupted
+from gatebench.errors import MachineError, UsageError
+from gatebench.model import Containment, Service, Setting, Stack
+
+TIMEOUT_S = 900.0
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+GENERATOR = ("gevent", "greenlet", "locust", "numpy")  # what gatebench.load imports
+NUMBERED = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # how BuildKit begins a line
+PACKAGES, PYTHON = "/opt/venv/packages.json", "/opt/venv/python-version"
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image, ready to run."""
+
+    id: str
+    name: str
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
+
+    @property
+    def facts(self) -> dict[str, Setting]:
+        """Say which image it is."""
+        return {"image": self.name, "image id": self.id.removeprefix("sha256:")[:12]}
+
+
+@dataclass(slots=True, kw_only=True)
+class Images:
+    """The images of a session, each built when it is first asked for; the engine's cache makes it short."""
+
+    engine: Engine
+    root: Path
+    scratch: Path
+    python: str  # the version to be had in them
+    wanted: Containment
+    told: Callable[[str], None] = lambda _: None
+    _made: dict[str, Image] = field(default_factory=dict)
+
+    def base(self) -> Image:
+        """Give the image that all others are built on: at hand, pulled, or the project's own, made from Debian."""
+        if "base" not in self._made:
+            own = None if self.wanted.base else debian.tag_of(self.python)
+            try:
+                self._made["base"] = self._official(self.wanted.base or f"python:{self.python}-slim")
+            except MachineError as error:
+                found = self._at_hand(own) if own else None
+                if found is None:
+                    helps = "run `make base-image`" if own else "name another base in the plan"
+                    raise MachineError(f"{error}; {helps}, or choose --backend process.") from error
+                self._made["base"] = found
+        return self._made["base"]
+
+    def stack(self, stack: Stack) -> Image:
+        """Build the image of a stack."""
+        requirements = (*stack.app.requirements, *stack.server.requirements)
+        apps = stack.app.folder.parent
+        return self._built(
+            stack.name,
+            "stack",
+            {"APP": stack.app.name, "SERVER": stack.server.name},
+            pins=envs.pinned(self.root, "stacks", stack.name, requirements),
+            folders={"apps/work": apps / "work", f"apps/{stack.app.name}": stack.app.folder},
+        )
+
+    def service(self, service: Service) -> Image:
+        """Give the official image of a service, or build one: of Debian's packages, or of its requirements."""
+        if service.image is None:
+            return self._built(
+                service.name,
+                "service",
+                {"SERVICE": service.name},
+                pins=envs.pinned(self.root, "services", service.name, service.requirements),
+                folders={f"compose/services/{service.name}": service.folder / service.name},
+            )
+        try:
+            return self._official(service.image)
+        except MachineError as error:
+            if not service.packages:
+                raise MachineError(
+                    f"{error}; {service.name} has no packages of Debian's to stand in for it."
+                ) from error
+        return self._built(
+            service.name, "debian", {"SERVICE": service.name, "PACKAGES": " ".join(service.packages)}, apt=True
+        )
+
+    def nothing(self) -> Image:
+        """Build the image of the do-nothing server."""
+        return self._built("nothing", "nothing", {}, folders={"harness/gatebench": Path(gatebench.__file__).parent})
+
+    def generator(self) -> Image:
+        """Build the image of the load generator, with this harness's own versions and the tree's scenarios."""
+        requirements = [f"{name}=={version(name)}" for name in GENERATOR]
+        return self._built(
+            "generator",
+            "generator",
+            {},
+            pins=envs.pinned(self.root, "tools", "generator", requirements),
+            folders={
+                "harness/gatebench": Path(gatebench.__file__).parent,
+                "scenarios": self.root / "scenarios",
+            },
+        )
+
+    def _at_hand(self, name: str) -> Image | None:
+        with self.engine.asked(f"looking for the image {name}"), contextlib.suppress(ImageNotFound):
+            return Image(id=self.engine.client.images.get(name).id or "", name=name)
+        return None
+
+    def _official(self, name: str) -> Image:
+        """Give an image that others made, pulling it where it is not at hand."""
+        found = self._at_hand(name)
+        if found is not None:
+            return found
+        self.told(f"pulling {name}")
+        repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
+        with self.engine.asked(f"The image {name} could not be pulled"):
+            try:
+                pulled = self.engine.client.images.pull(repository, tag)
+            except (APIError, ImageNotFound) as error:
+                raise MachineError(f"The image {name} could not be pulled ({error.explanation})") from error
+        return Image(id=pulled.id or "", name=name)
+
+    def _built(
+        self,
+        name: str,
+        target: str,
+        arguments: Mapping[str, str],
+        *,
+        pins: Path | None = None,
+        folders: Mapping[str, Path] | None = None,
+        apt: bool = False,
+    ) -> Image:
+        if name not in self._made:
+            base = self.base()
+            self.told(f"image of {name}")
+            given = {**arguments, "BASE": base.name, "VERSION": version("gatebench")}
+            with self._context(folders or {}, pins) as context, self._secrets(base if apt else None) as secrets:
+                if pins is not None:
+                    given["PINS"] = "pins.txt"
+                built = self._build(name, target, given, context, secrets)
+            versions = self._versions(built) if pins is not None else {}
+            self._made[name] = Image(id=built, name=tag(name), versions=versions)
+        return self._made[name]
+
+    @contextlib.contextmanager
+    def _context(self, folders: Mapping[str, Path], pins: Path | None) -> Iterator[Path]:
+        """Lay out what a build may see, and nothing else."""
+        context = self.scratch / f"context-{uuid.uuid4().hex[:8]}"
+        try:
+            (context / "requirements").mkdir(parents=True)
+            shutil.copy(envs.pinned(self.root, "", "uv", ("uv",)), context / "requirements" / "uv.txt")
+            if pins is not None:
+                shutil.copy(pins, context / "pins.txt")
+            for place, folder in folders.items():
+                if folder.is_dir():
+                    shutil.copytree(folder, context / place, ignore=LEFT_OUT)
+                else:  # an app may do without the shared work
+                    (context / place).mkdir(parents=True)
+            if "harness/gatebench" in folders:  # where a package says its version
+                about = context / "harness" / f"gatebench-{version('gatebench')}.dist-info" / "METADATA"
+                about.parent.mkdir()
+                about.write_text(
+                    f"Metadata-Version: 2.1\nName: gatebench\nVersion: {version('gatebench')}\n", "utf-8"
+                )
+            yield context
+        finally:
+            shutil.rmtree(context, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _secrets(self, debian_base: Image | None) -> Iterator[list[str]]:
+        """Write down how this machine reaches its packages, for as long as a build takes."""
+        folder = self.scratch / f"secrets-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(mode=0o700)
+        try:
+            index = envs.index()
+            given = {}
+            if address := index.get("UV_DEFAULT_INDEX"):
+                lines = (f"{name}={shlex.quote(address)}" for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"))
+                given["index"] = "\n".join(lines) + "\n"
+            if authorities := index.get("SSL_CERT_FILE"):
+                with contextlib.suppress(OSError):
+                    given["ca"] = Path(authorities).read_text(encoding="utf-8")
+            if debian_base is not None and debian_base.name == debian.tag_of(self.python):
+                sources = debian.sources()
+                given |= {"apt": sources.lines, "apt-conf": sources.settings}
+            for name, text in given.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            yield [word for name in given for word in ("--secret", f"id={name},src={folder / name}")]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _build(
+        self, name: str, target: str, arguments: Mapping[str, str], context: Path, secrets: Sequence[str]
+    ) -> str:
+        recipe = self.root / "compose" / "Dockerfile"
+        if not recipe.is_file():
+            raise UsageError(f"There is no compose/Dockerfile in {self.root}; images are built by it.")
+        log, id_file = context.with_suffix(".log"), context.with_suffix(".id")
+        command = [
+            *self.engine.command,
+            *("build", "--file", str(recipe), "--target", target, "--tag", tag(name)),
+            # A proxy on this machine's own address is reached as from here.
+            *("--network", "host", "--progress", "plain", "--iidfile", str(id_file)),
+            *(word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")),
+            *(word for key in PROXIES if key in os.environ for word in ("--build-arg", key)),
+            *secrets,
+            str(context),
+        ]
+        with contextlib.ExitStack() as cleanup:
+            with uninterrupted(), log.open("wb") as written:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "DOCKER_BUILDKIT": "1"},
+                    start_new_session=True,
+                )
+                cleanup.callback(stop, process)
+            try:
+                process.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired as error:
+                raise MachineError(f"The image of {name} took more than {TIMEOUT_S:.0f} s: {_last(log)}") from error
+        if process.returncode or not id_file.exists():
+            raise MachineError(
+                f"The image of {name} could not be built (exit code {process.returncode}): {_last(log)}"
+            )
+        return id_file.read_text(encoding="ascii").strip()
+
+    def _versions(self, image: str) -> dict[str, str]:
+        """Read what was installed, from a container that is never started."""
+        with self.engine.asked(f"reading the versions in {image}"):
+            container = self.engine.client.containers.create(image, ["true"], labels=labels("look"))
+            try:
+                listed, python = (_file(container.get_archive(path)[0]) for path in (PACKAGES, PYTHON))
+            finally:
+                container.remove(force=True)
+        return envs.versions(listed, python)
+
+
+def tag(name: str) -> str:
+    """Name the image of a stack, a service or a program of ours: a tag takes no plus sign."""
+    return f"gatebench:{name.replace('+', '.')}"
+
+
+def _file(archive: Iterator[bytes]) -> str:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive))) as packed:
+        found = packed.extractfile(packed.getmembers()[0])
+        return "" if found is None else found.read().decode()
+
+
+def _last(log: Path) -> str:
+    """Give the last lines of a build, without what BuildKit puts before and between them."""
+    lines = (
+        NUMBERED.sub("", line).strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
+    return " | ".join([line for line in lines if line.strip("- >")][-LOG_LINES:]) or "it said nothing"
