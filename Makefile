@@ -7,10 +7,10 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-generator quick report test test-slow lint check pins wheel clean
+.PHONY: help install bench bench-generator bench-containers base-image quick report test test-slow test-container lint check pins wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## set up .venv with gatebench and its pinned dependencies
 
@@ -39,14 +39,23 @@ quick: ## the same in two minutes, with wide intervals
 bench-generator: install ## measure the load generator against its targets, beside wrk and h2load
 	@$(BIN)/python -m gatebench.bench
 
+bench-containers: install ## measure what a container costs: the same stacks as processes and as containers, in turn
+	@$(BIN)/python -m gatebench.bench --only containers --rounds 12
+
+base-image: install ## make the base of all images from Debian's packages, for where none can be pulled; needs root
+	@$(BIN)/gatebench base-image
+
 report: install ## make the page again from the newest results
 	@$(BIN)/gatebench report
 
 test: install ## run the tests that take some seconds each at most
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow and not container"
 
 test-slow: install ## run the others: plain locust in all its ways, open loops, throttled trials, whole sessions
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not container"
+
+test-container: install ## run the tests that need a Docker engine; skipped, each with the reason, where none answers
+	@$(BIN)/python -m pytest -v -m container
 
 lint: install ## types and style
 	@$(BIN)/ruff check

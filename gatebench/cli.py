@@ -414,6 +414,20 @@ def clean(
         raise MachineError("Not all of it could be removed: " + " ".join(kept))
 
 
+@app.command()
+def compose(
+    stack: Annotated[str, typer.Argument(help="A stack, app+server.", show_default=False)], root: Root = Path()
+) -> None:
+    """Print the compose file that starts one stack with its services by hand, to look at and not to measure.
+
+    compose/compose.yaml is one of them. Write another beside it, since paths in it start from there.
+    """
+    from gatebench.backends import compose as composed  # noqa: PLC0415 - the SDK takes long to import
+
+    tree = Tree.load(root.resolve())
+    typer.echo(composed.render(declare.find("stack", stack, tree.stacks), tree.services), nl=False)
+
+
 @app.command("base-image")
 def base_image() -> None:
     """Make the base of all images from Debian's packages, for where none can be pulled."""

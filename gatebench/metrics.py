@@ -49,6 +49,12 @@ TABLE: dict[str, tuple[Metric, Reader]] = {
             lambda run: run.server.pss_peak_bytes,
         ),
         (
+            Metric(
+                name="group_memory_bytes", title="Container's memory, page cache included", unit="B", better="lower"
+            ),
+            lambda run: run.server_group.memory_peak_bytes,
+        ),
+        (
             Metric(name="connections", title="Connections kept", unit="", better="higher"),
             lambda run: run.connections_kept if _held(run) else None,
         ),

@@ -155,12 +155,14 @@ class Conductor:
             return replace(run, fault="impossible", reason=lack)
         if broken:
             return replace(run, fault="machine", reason=broken)
-        with self.driver.start(self.placement) as generator:
-            try:
-                with self.backend.serve(stack, self.placement, self.services) as serving:
-                    return self._on(run, trial, serving, generator)
-            except MachineError as error:
-                return replace(run, fault="machine", reason=str(error))
+        try:
+            with (
+                self.driver.start(self.placement) as generator,
+                self.backend.serve(stack, self.placement, self.services) as serving,
+            ):
+                return self._on(run, trial, serving, generator)
+        except MachineError as error:
+            return replace(run, fault="machine", reason=str(error))
 
     def _on(self, run: Run, trial: Trial, serving: Serving, generator: Generator) -> Run:
         stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]

@@ -136,6 +136,8 @@ def _warnings(run: Run, *, overloaded: bool) -> Iterator[str]:
         yield "overloaded: the window is shorter than twice the mean response time, which is a lower bound"
     if STEAL_WARN < (run.steal_share or 0) <= STEAL_VOID:
         yield f"the hypervisor took {run.steal_share:.1%} of the CPUs' time"
+    if run.server_busy_share is None:
+        yield "what the server used could not be seen from here, nor whether the generator was the limit"
     yield from _arrivals(run)
     yield from _loop_late(run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from gatebench import declare
 from gatebench.backends.engine import Engine, find
+from gatebench.backends.images import Images
 from gatebench.backends.process import starter
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running
 from gatebench.errors import MachineError
 from gatebench.machine import usable_cpus
+from gatebench.model import Containment
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,9 +48,12 @@ def upstream_url(services: Services) -> str:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The Docker engine of this machine; a test that needs one is skipped where none answers."""
+def engine(root: Path) -> Engine:
+    """The Docker engine of this machine; a test is skipped where none answers, or has nothing to build images on."""
+    version = ".".join(map(str, sys.version_info[:2]))
     try:
-        return find()
+        found = find()
+        Images(engine=found, root=root, scratch=root, python=version, wanted=Containment()).base()
     except MachineError as error:
         pytest.skip(str(error))
+    return found

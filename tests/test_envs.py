@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gatebench import declare, envs
-from gatebench.errors import UsageError
+from gatebench.errors import MachineError, UsageError
 
 
 def test_every_file_of_pins_fits_its_requirements(root: Path) -> None:
@@ -64,6 +65,24 @@ def test_an_environment_is_built_once_and_found_the_second_time(tmp_path: Path, 
     assert envs.prepare(tmp_path, "stacks", "a+b", ["small"]).folder.stat().st_ino == made
     (first.folder / "versions.json").unlink()
     assert envs.prepare(tmp_path, "stacks", "a+b", ["small"]).python.exists(), "a broken one is built again"
+    assert not list((tmp_path / ".envs").glob(".building-*"))
+
+
+@pytest.mark.slow
+def test_an_environment_says_which_python_it_has_and_another_one_is_another_environment(
+    tmp_path: Path, empty_index: Path
+) -> None:
+    own = envs.prepare(tmp_path, "stacks", "a+b", ["small"])
+    assert own.versions["python"] == platform.python_version()
+    named = envs.prepare(tmp_path, "stacks", "a+b", ["small"], f"3.{sys.version_info.minor}")
+    assert named.folder != own.folder
+    assert named.versions["python"].startswith(f"3.{sys.version_info.minor}.")
+
+
+@pytest.mark.slow
+def test_a_python_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, empty_index: Path) -> None:
+    with pytest.raises(MachineError, match=r"No interpreter found for Python 3\.99.*--backend container"):
+        envs.prepare(tmp_path, "stacks", "a+b", ["small"], "3.99")
     assert not list((tmp_path / ".envs").glob(".building-*"))
 
 

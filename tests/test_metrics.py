@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gatebench import metrics
 from gatebench.histogram import of_seconds
-from gatebench.model import Run, Usage
+from gatebench.model import ControlGroup, Run, Usage
 
 
 def run(**fields: object) -> Run:
@@ -33,12 +33,14 @@ def test_each_metric_is_read_from_the_run_it_is_named_after() -> None:
         window_s=4.0,
         response=of_seconds([0.01] * 1990 + [0.5] * 10),
         server=Usage(cpu_s=0.5, pss_peak_bytes=3e7),
+        server_group=ControlGroup(memory_peak_bytes=9e7),
     )
     assert metrics.read("rate_rps", measured) == 500
     assert metrics.read("response_p50_s", measured) == pytest.approx(0.01, rel=0.01)
     assert metrics.read("response_p99_s", measured) == pytest.approx(0.01, rel=0.01)
     assert metrics.read("cpu_us_per_request", measured) == 250
     assert metrics.read("pss_bytes", measured) == 3e7
+    assert metrics.read("group_memory_bytes", measured) == 9e7
     assert metrics.read("connections", run(load="hold(9)", connections_kept=7)) == 7
 
 

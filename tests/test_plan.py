@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatebench import declare, plan
 from gatebench.errors import UsageError
-from gatebench.model import Load, Measure, Plan
+from gatebench.model import Containment, Load, Measure, Plan
 
 PLAN = Plan(
     name="p",
@@ -141,3 +141,39 @@ def test_connections_are_held_only_where_there_is_a_websocket(root: Path) -> Non
     held = replace(flagship, measures=(Measure(scenario="plain", load=Load(kind="hold", size=10)),))
     with pytest.raises(UsageError, match=r"holds connections of 'plain' \(hold\(10\)\), which has no WebSocket"):
         plan.check(held, declare.stacks(root), declare.scenarios(root))
+
+
+def written(tmp_path: Path, before: str = "", after: str = "") -> Plan:
+    folder = tmp_path / "scenarios" / "plans"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text(before + TEXT + after, encoding="utf-8")
+    return plan.load(tmp_path, "mine")
+
+
+def test_a_plan_may_name_its_python_and_confine_its_containers(tmp_path: Path) -> None:
+    made = written(tmp_path, 'python = "3.14t"\n', '[container]\nnetwork = "bridge"\nmemory_mib = 512\n')
+    assert made.python == "3.14t"
+    assert made.container == Containment(network="bridge", memory_mib=512)
+
+
+def test_a_plan_that_says_nothing_of_containers_has_the_usual_ones(tmp_path: Path) -> None:
+    made = written(tmp_path)
+    assert (made.python, made.container) == (None, Containment())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("python = 3.11\n", "", "'python' holds 3.11"),
+        ('python = "2.7"\n', "", "a version of Python from 3.11"),
+        ('python = "3.10"\n', "", "a version of Python from 3.11"),
+        ("container = 1\n", "", "'container' holds 1; expected a table"),
+        ("", '[container]\nnetwork = "token ring"\n', "'network' holds 'token ring'"),
+        ("", "[container]\nmemory_mib = 0\n", "'memory_mib' holds 0"),
+        ("", "[container]\nmemory = 512\n", "'memory' is unknown. Did you mean memory_mib"),
+    ],
+)
+def test_what_a_plan_cannot_say_of_containers_is_refused(tmp_path: Path, before: str, after: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        written(tmp_path, before, after)
+    assert said in str(caught.value)

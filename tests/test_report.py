@@ -14,7 +14,7 @@ from sessions import FASTAPI, GTHREAD, SYNC, Spoil, make_void
 
 from gatebench import report, store
 from gatebench.errors import UsageError
-from gatebench.model import Load, Measure, Run, Session
+from gatebench.model import Load, Measure, Run, Session, Setting
 from gatebench.report import Built
 
 EVIL = (
@@ -239,6 +239,20 @@ def test_invented_figures_are_called_invented(tmp_path: Path) -> None:
     for backend, expected in (("fake", True), ("process", False)):
         _, text = built(tmp_path / backend, small(backend=backend))
         assert ("figures of this page are invented" in Page(text).text) == expected
+
+
+def test_a_page_of_containers_says_how_they_were_made_and_on_which_network(tmp_path: Path) -> None:
+    about: dict[str, Setting] = {"engine": "Docker 29.1", "network": "bridge", "generator": "process", "memory limit, MiB": 2048}
+    made = replace(small(backend="container"), surroundings=about)
+    images = {name: {**parts, "image": {"image id": "0123456789ab"}} for name, parts in made.stacks.items()}
+    text = Page(built(tmp_path / "one", replace(made, stacks=images))[1]).text
+    assert "what its published ports cost is part of every figure" in text
+    for said in ("Docker 29.1", "Memory limit, MiB", "0123456789ab", "Container's memory, page cache included"):
+        assert said in text
+    inside = replace(made, surroundings={**about, "generator": "container"})
+    assert "load went over their own loopback" in Page(built(tmp_path / "two", inside)[1]).text
+    on_host = replace(made, surroundings={**about, "network": "host"})
+    assert "were on a bridge" not in Page(built(tmp_path / "three", on_host)[1]).text
 
 
 def test_a_page_without_a_valid_trial_says_so_plainly_and_has_no_figure(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_cpu_of_a_whole_tree_is_counted(parent: subprocess.Popen[str]) -> No
     assert told * 0.9 < spent < told * 1.5
     assert reading.usage["server"].processes == 2
     assert reading.vanished == ()
-    assert reading.busy_share["server"] > 0.5
+    assert (reading.busy_share["server"] or 0) > 0.5
 
 
 def test_memory_threads_and_switches_are_read_of_every_process(parent: subprocess.Popen[str]) -> None:

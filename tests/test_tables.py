@@ -10,7 +10,7 @@ from sessions import FASTAPI, GTHREAD, SYNC, make_void
 
 from gatebench import tables
 from gatebench.histogram import of_seconds
-from gatebench.model import Comparison, Run, Session, Usage
+from gatebench.model import Comparison, ControlGroup, Run, Session, Usage
 from gatebench.stats import median_interval, ratio
 
 PLAIN = ("plain closed(64)",)
@@ -237,3 +237,14 @@ def test_the_table_of_trials_tells_what_became_of_arrivals() -> None:
     assert (told["arrivals_overrun"], told["arrivals_unanswered"]) == (2, 1)
     assert (told["generator_send_lag_s"], told["generator_loop_lag_s"]) == (0.0001, 0.0004)
     assert pd.isna(rows[SYNC, "closed(64)"]["arrivals_due"])
+
+
+def test_a_containers_own_memory_is_told_and_never_compared() -> None:
+    def contained(run: Run) -> Run:
+        return replace(run, server_group=ControlGroup(memory_peak_bytes=9e7))
+
+    session = sessions.session(stacks=PAIR, measures=["plain closed(16)"], spoil=contained, backend="container")
+    assert cell(session, SYNC, "group_memory_bytes")["value"] == 9e7
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED)
+    plain = sessions.session(stacks=PAIR, measures=["plain closed(16)"])
+    assert "group_memory_bytes" not in set(tables.cells(plain)["metric"])

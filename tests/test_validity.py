@@ -56,6 +56,12 @@ def judged(run: Run, **how: object) -> Run:
     return validity.judge(run, **given)  # type: ignore[arg-type]
 
 
+def test_a_trial_of_which_nothing_could_be_seen_says_so() -> None:
+    run = judged(replace(GOOD, server_busy_share=None))
+    assert run.status == "ok"
+    assert any("could not be seen from here" in warning for warning in run.warnings)
+
+
 def test_a_sound_trial_is_ok_and_its_limit_is_named() -> None:
     run = judged(GOOD)
     assert (run.status, run.reason, run.warnings) == ("ok", None, ())

@@ -7,14 +7,15 @@ scenarios or results. Nothing is privileged: no capability, no new privileges, a
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import shlex
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError
@@ -22,11 +23,12 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
 from gatebench.backends import cgroups
-from gatebench.backends.engine import LABEL, Engine, is_visible, labels
+from gatebench.backends.engine import ANSWER_S, LABEL, Engine, is_visible, labels
 from gatebench.backends.images import Image, Images
 from gatebench.backends.programs import (
     HOST,
     LOG_LINES,
+    LOOK_S,
     PLAIN,
     PORT_TRIES,
     Program,
@@ -36,7 +38,7 @@ from gatebench.backends.programs import (
     free_port,
     uninterrupted,
 )
-from gatebench.backends.resources import Watch
+from gatebench.backends.resources import Unseen, Watch
 from gatebench.backends.services import Services, Start, Started, ready, running, variables
 from gatebench.declare import fill
 from gatebench.errors import MachineError
@@ -47,6 +49,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a network of its own, whose ports 
 PUBLISHED = 8  # ports of a bridged session: one for servers, one for each service
 TMPFS = {"/tmp": "rw,nosuid,nodev,noexec,mode=1777"}  # noqa: S108 - a container's own
 CONFLICT = 409
+NAME_TRIES = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,14 +61,23 @@ class Contained:
     pids: tuple[int, ...]
     group: cgroups.Group | None
     memory_mib: int
+    asked_s: float = -math.inf  # when the engine was asked last
 
     def fault(self) -> str | None:
-        """Say what befell it: that it ended, or lost a process for want of memory; None where nothing did."""
-        if self.pids and Path(f"/proc/{self.pids[0]}").exists():
-            kills = self.group.read().oom_kills if self.group else None
-            return f"lost a process: {self._full}" if kills else None
+        """Say what befell it: that it ended, or lost a process for want of memory; None where nothing did.
+
+        MachineError where the engine is gone, though its containers may live on: nobody could remove them.
+        """
+        lives = bool(self.pids) and is_visible(self.container.id or "", self.pids[0])
+        if lives and self.group and self.group.read().oom_kills:
+            return f"lost a process: {self._full}"
+        if lives and time.perf_counter() < self.asked_s + LOOK_S:
+            return None
         with self.engine.asked("looking at a container"):
+            if self.pids and not lives:
+                self.container.wait(timeout=ANSWER_S)  # the engine learns of it a moment after the kernel
             self.container.reload()
+        self.asked_s = time.perf_counter()
         state = self.container.attrs["State"]
         if state["Running"]:
             return None
@@ -121,9 +133,7 @@ class ContainerBackend:
         """Start the stack and wait until it answers; on leaving, remove it."""
 
         def launch(port: int) -> AbstractContextManager[Program]:
-            given: dict[str, Setting] = {"python": "python", "host": self._bind, "port": port}
-            words = fill(stack.server.command, {**stack.server.settings, **given, "target": stack.app.target})
-            told = {**services.variables, "GATEBENCH_POOL_SIZE": str(stack.server.settings["pool_size"])}
+            words, told = server_command(stack, self._bind, port), server_told(stack, services.variables)
             image = self._stacks[stack.name]
             return self.started(image, "server", stack.name, words, told=told, cpus=placement.server)
 
@@ -169,17 +179,9 @@ class ContainerBackend:
         @contextlib.contextmanager
         def start(service: Service) -> Iterator[Started]:
             image = self.images.service(service)
-            given: dict[str, Setting] = {
-                **service.settings,
-                "python": "python",
-                "host": self._bind,
-                "data": "/tmp",  # noqa: S108 - a container's own
-                "folder": "/srv/services",
-                "programs": "",
-            }
 
             def launch(port: int) -> AbstractContextManager[Program]:
-                words = command(service, {**given, "port": port})
+                words = service_command(service, self._bind, port)
                 told = variables(service)
                 return self.started(image, "service", service.name, words, told=told, cpus=cpus, user=service.user)
 
@@ -213,6 +215,7 @@ class ContainerBackend:
     def _published(self, image: Image, network: str, cpus: tuple[int, ...]) -> Iterator[list[int]]:
         """Start the container that holds the network, with ports that are free on the host."""
         words = ["python3", "-c", "import sys; sys.stdin.read()"]
+        held = False  # from then on an error is that of whoever uses it
         for turn in range(PORT_TRIES):
             ports = sorted({free_port() for _ in range(PUBLISHED)})
             published = {f"{port}/tcp": (HOST, port) for port in ports}
@@ -220,16 +223,20 @@ class ContainerBackend:
                 with self.started(
                     image, "holder", "network", words, cpus=cpus, stdin=True, network=network, ports=published
                 ) as holder:
-                    self._holder = holder.container
+                    self._holder, held = holder.container, True
                     yield ports
                     return
             except MachineError as error:
                 taken = any(said in str(error) for said in ("already allocated", "already in use"))
-                if self._holder is not None or not taken or turn == PORT_TRIES - 1:
+                if held or not taken or turn == PORT_TRIES - 1:
                     raise
 
-    def watch(self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]) -> Watch:
+    def watch(
+        self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]
+    ) -> Watch | Unseen:
         """Make the watch over a trial's parties."""
+        if not serving.program.pids:
+            return Unseen()
         watch = Watch(placement)
         watch.add("server", serving.program.pids, getattr(serving.program, "group", None))
         watch.add("generator", generator)
@@ -263,14 +270,8 @@ class ContainerBackend:
             "ports": dict(ports) if ports else None,
             "network_mode": None if network else f"container:{self._holder.id}" if self._holder else "host",
             "cpuset_cpus": ",".join(map(str, cpus)),
-            "mem_limit": f"{self.wanted.memory_mib}m",
-            "memswap_limit": f"{self.wanted.memory_mib}m",  # none of it may be swapped
-            "pids_limit": self.wanted.pids,
             "ulimits": [Ulimit(name="nofile", soft=files, hard=files)],
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "read_only": True,
-            "tmpfs": TMPFS,
+            **confinement(self.wanted),
             "healthcheck": {"test": ["NONE"]},  # it would take CPU time in the middle of a trial
             "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "20m"}),
             "use_config_proxy": False,
@@ -294,19 +295,60 @@ class ContainerBackend:
 
     def _created(self, image: Image, name: str, options: Mapping[str, Any]) -> Container:
         """Create a container under a name that nobody has."""
-        for turn in range(PORT_TRIES):
+        called = ""
+        for _ in range(NAME_TRIES):
             called = f"gatebench-{name.replace('+', '.')}-{random.getrandbits(32):08x}"
             try:
                 return self.engine.client.containers.create(image.id, name=called, **options)
             except APIError as error:
-                if error.status_code != CONFLICT or turn == PORT_TRIES - 1:
+                if error.status_code != CONFLICT:
                     raise
-        raise AssertionError
+        raise MachineError(
+            f"{name} found the name of its container taken {NAME_TRIES} times, last {called}; try again."
+        )
 
     def _removed(self, remove: Callable[..., None], **how: bool) -> None:
         """Remove; where the engine is gone, it stays behind for `gatebench clean`."""
         with uninterrupted(), contextlib.suppress(MachineError), self.engine.asked("removing what was started"):
             remove(**how)
+
+
+def confinement(wanted: Containment) -> dict[str, Any]:
+    """Say what a container may do and use, in the words that the SDK and a compose file share."""
+    return {
+        "mem_limit": f"{wanted.memory_mib}m",
+        "memswap_limit": f"{wanted.memory_mib}m",  # none of it may be swapped
+        "pids_limit": wanted.pids,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        "tmpfs": TMPFS,
+    }
+
+
+def server_command(stack: Stack, host: str, port: int) -> list[str]:
+    """Give the words that start a stack's server in a container."""
+    given: dict[str, Setting] = {"python": "python", "host": host, "port": port, "target": stack.app.target}
+    return fill(stack.server.command, {**stack.server.settings, **given})
+
+
+def server_told(stack: Stack, urls: Mapping[str, str]) -> dict[str, str]:
+    """Give what the app's environment says: where its services are, and how many connections it may keep."""
+    return {**urls, "GATEBENCH_POOL_SIZE": str(stack.server.settings["pool_size"])}
+
+
+def service_command(service: Service, host: str, port: int) -> list[str]:
+    """Give the words that start a service in a container on this port."""
+    given: dict[str, Setting] = {
+        **service.settings,
+        "python": "python",
+        "host": host,
+        "port": port,
+        "data": "/tmp",  # noqa: S108 - a container's own
+        "folder": "/srv/services",
+        "programs": "",
+    }
+    return command(service, given)
 
 
 def command(service: Service, given: Mapping[str, Setting]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,14 +24,19 @@ import psutil
 import requests
 import urllib3
 from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import parse_host
 
 from gatebench.errors import MachineError
 
 LABEL = "gatebench"  # on all that is ours; its value says what it is
 OWNER = "gatebench.owner"  # the process that a container or network belongs to
 OLDEST = (20, 10)
+OLDEST_CLIENT = (18, 9)  # before, there was no BuildKit in it
+BUILDX_CLIENT = (23, 0)  # since then it builds with buildx alone
 ANSWER_S = 60.0  # the engine may be busy with removing what was large
+COMMAND_S = 20.0  # for the docker command to say what it is
 SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -47,7 +53,7 @@ class Engine:
     def command(self) -> list[str]:
         """Give the docker command that builds with this engine: the first on PATH that has BuildKit."""
         seen = []
-        for folder in os.get_exec_path():
+        for folder in dict.fromkeys(os.get_exec_path()):
             found = shutil.which("docker", path=folder)
             if found is None:
                 continue
@@ -76,37 +82,52 @@ class Engine:
 def find() -> Engine:
     """Find this machine's engine, as DOCKER_HOST or the client's context names it; MachineError where none is."""
     address = _address()
-    if not _is_here(address):
-        raise MachineError(
-            f"The Docker engine at {address} is not this machine's, and load goes to this machine only; unset "
-            "DOCKER_HOST, or choose --backend process."
-        )
     try:
-        client = docker.DockerClient(base_url=address, version="auto", timeout=int(ANSWER_S))
-        version, about = client.version()["Version"], client.info()
-    except (DockerException, requests.RequestException) as error:
+        here = _is_here(str(parse_host(address)))
+    except (DockerException, ValueError) as error:
         raise MachineError(
-            f"No Docker engine answers at {address}; start one, or choose --backend process."
+            f"{address} is no address of a Docker engine; DOCKER_HOST takes one such as {SOCKET}."
         ) from error
-    if _numbers(version) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise MachineError(f"The Docker engine at {address} is {version}, and {oldest} or newer is needed.")
+    if not here:
+        raise MachineError(
+            f"The Docker engine at {address} is not this machine's, and load goes to this machine only; name one "
+            "that is in DOCKER_HOST, or choose --backend process."
+        )
+    with contextlib.ExitStack() as cleanup:
+        try:
+            client = docker.DockerClient(base_url=address, version="auto", timeout=int(ANSWER_S))
+            cleanup.callback(client.close)
+            version, about = str(client.version().get("Version")), client.info()
+        except (DockerException, requests.RequestException) as error:
+            raise MachineError(
+                f"No Docker engine answers at {address}; start one, or choose --backend process."
+            ) from error
+        if _numbers(version) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise MachineError(f"The Docker engine at {address} is {version}, and {oldest} or newer is needed.")
+        cleanup.pop_all()
     return Engine(client=client, address=address, version=version, cgroup=f"v{about.get('CgroupVersion') or 1}")
 
 
 def _address() -> str:
-    if named := os.environ.get("DOCKER_HOST"):
-        return named
-    with contextlib.suppress(DockerException, OSError, ValueError, KeyError):
-        context = ContextAPI.get_current_context()
-        if context is not None and context.Host:
-            return str(context.Host).replace("http+unix://", "unix://")
-    return SOCKET
+    """Give the engine's address as the docker command finds it: DOCKER_HOST, a context, the usual socket."""
+    if named := os.environ.get("DOCKER_HOST", "").strip():
+        return named.replace("http+unix://", "unix://")
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    if not name or name == "default":
+        return SOCKET
+    try:
+        host = ContextAPI.get_context(name).Host
+    except Exception as error:  # a context that cannot be read raises a plain one, and one not there is None
+        raise MachineError(
+            f"The Docker client's context '{name}' cannot be read; `docker context use default` or DOCKER_HOST helps."
+        ) from error
+    return str(host).replace("http+unix://", "unix://")
 
 
 def _is_here(address: str) -> bool:
     parts = urlsplit(address)
-    if parts.scheme in ("unix", "http+unix"):
+    if parts.scheme == "http+unix":
         return True
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(parts.hostname or "").is_loopback
@@ -121,21 +142,25 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _lacks_buildkit(command: str) -> str | None:
     """Say why a docker command cannot build with BuildKit; None where it can."""
 
-    def asks(*words: str) -> subprocess.CompletedProcess[str] | None:
-        try:
-            return subprocess.run([command, *words], capture_output=True, text=True, timeout=20, check=False)
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-    client = asks("version", "--format", "{{.Client.Version}}") or asks("--version")
-    version = client.stdout.split("\n")[0].strip() if client else ""
-    if not version:
-        return f"{command} does not run"
-    # Since 23.0 the client builds with buildx alone; before, BuildKit was built in.
-    if _numbers(version) < (23, 0):
+    def asks(*words: str) -> str | None:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                [command, *words], capture_output=True, text=True, timeout=COMMAND_S, check=True
+            ).stdout
         return None
-    plugin = asks("buildx", "version")
-    return None if plugin and plugin.returncode == 0 else f"{command} ({version}) lacks buildx"
+
+    said = asks("--version")  # which asks no engine
+    if said is None:
+        return f"{command} does not run"
+    client = re.match(r"Docker version ([^\s,]+)", said)
+    if client is None:  # Podman's goes by this name, too
+        return f"{command} is not Docker's own"
+    version = client[1]
+    if _numbers(version) < OLDEST_CLIENT:
+        return f"{command} ({version}) is too old"
+    if _numbers(version) >= BUILDX_CLIENT and asks("buildx", "version") is None:
+        return f"{command} ({version}) lacks buildx"
+    return None
 
 
 def labels(role: str) -> dict[str, str]:
@@ -166,12 +191,15 @@ class Thing:
 
     def __str__(self) -> str:
         """Name it as doctor shows it."""
-        return f"{self.kind} {self.name}"
+        return f"{self.kind} {self.name or self.id.removeprefix('sha256:')[:12]}"
 
 
 def leftovers(engine: Engine) -> list[Thing]:
-    """List containers and networks whose process is gone, and images that newer ones have taken the name of."""
-    wanted: dict[str, Any] = {"label": LABEL}
+    """List containers and networks whose process is gone, and images that newer ones have taken the name of.
+
+    What never had a process of ours is somebody's own: a stack that was started by hand.
+    """
+    wanted: dict[str, Any] = {"label": [LABEL, OWNER]}
     with engine.asked("listing what was left behind"):
         containers = [
             Thing(kind="container", name=one.name or "", id=one.id or "", role=one.labels[LABEL])
@@ -190,10 +218,15 @@ def leftovers(engine: Engine) -> list[Thing]:
 def images(engine: Engine) -> list[Thing]:
     """List all our images; one that lost its name to a newer one has none."""
     with engine.asked("listing images"):
-        return [
-            Thing(kind="image", name=one.tags[0] if one.tags else "", id=one.id or "", role=one.labels.get(LABEL, ""))
-            for one in engine.client.images.list(filters={"label": LABEL})
-        ]
+        # Not by the client's own list, which asks for each one again and fails where one was removed meanwhile.
+        found: list[dict[str, Any]] = engine.client.api.images(filters={"label": LABEL})
+    return [
+        Thing(kind="image", name=next(iter(_tags(one)), ""), id=one["Id"], role=one["Labels"][LABEL]) for one in found
+    ]
+
+
+def _tags(image: dict[str, Any]) -> list[str]:
+    return [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
 
 
 def remove(engine: Engine, thing: Thing) -> None:

@@ -34,6 +34,9 @@ TIMEOUT_S = 900.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 GENERATOR = ("gevent", "greenlet", "locust", "numpy")  # what gatebench.load imports
 NUMBERED = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # how BuildKit begins a line
+FAILED = re.compile(r"^#(\d+) (ERROR: .*)", re.MULTILINE)
+OF_A_SHELL = re.compile(r'[\["]/bin/sh -c .*[\]"]')  # a whole RUN, told again with its failure
+LONGEST = 300  # characters of a line that is shown
 PACKAGES, PYTHON = "/opt/venv/packages.json", "/opt/venv/python-version"
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -140,10 +143,9 @@ class Images:
         if found is not None:
             return found
         self.told(f"pulling {name}")
-        repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
         with self.engine.asked(f"The image {name} could not be pulled"):
             try:
-                pulled = self.engine.client.images.pull(repository, tag)
+                pulled = self.engine.client.images.pull(name)
             except (APIError, ImageNotFound) as error:
                 raise MachineError(f"The image {name} could not be pulled ({error.explanation})") from error
         return Image(id=pulled.id or "", name=name)
@@ -190,6 +192,8 @@ class Images:
                 about.write_text(
                     f"Metadata-Version: 2.1\nName: gatebench\nVersion: {version('gatebench')}\n", "utf-8"
                 )
+            for path in context.rglob("*"):  # whoever runs in the image may read it, whatever this user's umask
+                path.chmod(0o755 if path.is_dir() else path.stat().st_mode & 0o111 | 0o644)
             yield context
         finally:
             shutil.rmtree(context, ignore_errors=True)
@@ -207,12 +211,13 @@ class Images:
                 given["index"] = "\n".join(lines) + "\n"
             if authorities := index.get("SSL_CERT_FILE"):
                 with contextlib.suppress(OSError):
-                    given["ca"] = Path(authorities).read_text(encoding="utf-8")
+                    # Names in it may be of any encoding.
+                    given["ca"] = Path(authorities).read_text(encoding="utf-8", errors="surrogateescape")
             if debian_base is not None and debian_base.name == debian.tag_of(self.python):
                 sources = debian.sources()
                 given |= {"apt": sources.lines, "apt-conf": sources.settings}
             for name, text in given.items():
-                (folder / name).write_text(text, encoding="utf-8")
+                (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
             yield [word for name in given for word in ("--secret", f"id={name},src={folder / name}")]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -257,12 +262,11 @@ class Images:
 
     def _versions(self, image: str) -> dict[str, str]:
         """Read what was installed, from a container that is never started."""
-        with self.engine.asked(f"reading the versions in {image}"):
-            container = self.engine.client.containers.create(image, ["true"], labels=labels("look"))
-            try:
-                listed, python = (_file(container.get_archive(path)[0]) for path in (PACKAGES, PYTHON))
-            finally:
-                container.remove(force=True)
+        with self.engine.asked(f"reading the versions in {image}"), contextlib.ExitStack() as cleanup:
+            with uninterrupted():
+                container = self.engine.client.containers.create(image, ["true"], labels=labels("look"))
+                cleanup.callback(container.remove, force=True, v=True)
+            listed, python = (_file(container.get_archive(path)[0]) for path in (PACKAGES, PYTHON))
         return envs.versions(listed, python)
 
 
@@ -278,8 +282,13 @@ def _file(archive: Iterator[bytes]) -> str:
 
 
 def _last(log: Path) -> str:
-    """Give the last lines of a build, without what BuildKit puts before and between them."""
-    lines = (
-        NUMBERED.sub("", line).strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-    )
-    return " | ".join([line for line in lines if line.strip("- >")][-LOG_LINES:]) or "it said nothing"
+    """Give the last lines of the step that failed, or of the build, without what BuildKit puts before them."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    failed = FAILED.search(text)
+    if failed is None:
+        lines = [NUMBERED.sub("", line) for line in text.splitlines()]
+    else:
+        lines = re.findall(rf"^#{failed[1]} \d+\.\d+ (.*)", text, re.MULTILINE)
+        lines.append(OF_A_SHELL.sub("the command", failed[2]))
+    kept = [line.strip()[:LONGEST] for line in lines if line.strip("- >\t")][-LOG_LINES:]
+    return " | ".join(kept) or "it said nothing"

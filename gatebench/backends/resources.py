@@ -70,8 +70,8 @@ class Reading:
     """What was used between two moments."""
 
     usage: Mapping[str, Usage]  # party -> what its tree used
-    busy_share: Mapping[str, float]  # party -> share of its CPUs' time in which anything ran on them
-    steal_share: float
+    busy_share: Mapping[str, float | None]  # party -> share of its CPUs' time in which anything ran on them
+    steal_share: float | None
     vanished: tuple[int, ...]  # processes of the server that ended while it was watched
     groups: Mapping[str, ControlGroup] = field(default_factory=dict)  # parties with a control group only
 
@@ -199,6 +199,28 @@ class Watch:
 
 def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
+
+
+class Unseen:
+    """Stands for a watch where parties run on another kernel, and this one's figures would say nothing of them."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def read(self, start: float, end: float) -> Reading:  # noqa: ARG002 - as a watch is read
+        """Say of every party that nothing is known."""
+        parties = ("server", "generator", "services")
+        return Reading(
+            usage=dict.fromkeys(parties, Usage()),
+            busy_share=dict.fromkeys(parties),
+            steal_share=None,
+            vanished=(),
+        )
 
 
 def _inside(samples: Sequence[tuple[float, T]], start: float, end: float) -> list[T]:

@@ -25,6 +25,7 @@ from rich.table import Table
 from gatebench import machine
 from gatebench.backends.programs import scratch_folder
 from gatebench.bench.connections import connections
+from gatebench.bench.containers import containers
 from gatebench.bench.fixed import fixed
 from gatebench.bench.outcome import Outcome, Settings
 from gatebench.bench.rates import rates
@@ -38,7 +39,9 @@ PARTS: dict[str, Callable[[Settings], Outcome]] = {
     "connections": connections,
     "waiting": waiting,
     "workers": workers,
+    "containers": containers,
 }
+OF_GENERATOR = ("rates", "fixed", "connections", "waiting", "workers")
 WIDE = 160  # columns where no terminal says how many it has
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -47,13 +50,13 @@ out = Console(highlight=False) if sys.stdout.isatty() else Console(width=WIDE, h
 
 @app.command()
 def bench(
-    only: Annotated[str, typer.Option("--only", help="The parts to measure, with commas.")] = ",".join(PARTS),
+    only: Annotated[str, typer.Option("--only", help="The parts to measure, with commas.")] = ",".join(OF_GENERATOR),
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Of what is compared in turn.")] = 5,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=60, help="Of one measurement.")] = 2.0,
     lines: Annotated[Path | None, typer.Option("--json", help="Write every measurement there, a line each.")] = None,
     root: Annotated[Path, typer.Option("--root", help="The folder with apps/ and compose/.")] = Path(),
 ) -> None:
-    """Measure the generator against its targets, on this machine, with all load on the loopback."""
+    """Measure the generator against its targets, or containers against processes, with all load on the loopback."""
     chosen = [name.strip() for name in only.split(",")]
     for name in chosen:
         if name not in PARTS:
@@ -63,7 +66,7 @@ def bench(
     placement = machine.place(cpus)
     facts = machine.facts()
     out.print(
-        f"generator benchmark: {escape(facts.cpu)}, {facts.cpus} CPUs, {escape(facts.system)}, {facts.kernel}, "
+        f"benchmark: {escape(facts.cpu)}, {facts.cpus} CPUs, {escape(facts.system)}, {facts.kernel}, "
         f"Python {platform.python_version()}, Locust {version('locust')}"
     )
     failed = False
@@ -127,7 +130,7 @@ def main() -> None:
     try:
         app(prog_name="python -m gatebench.bench")
     except (GatebenchError, Interrupted) as error:
-        Console(stderr=True, soft_wrap=True).print(f"generator benchmark: {error}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"benchmark: {error}", markup=False, highlight=False)
         sys.exit(error.exit_code)
 
 

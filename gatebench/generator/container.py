@@ -36,11 +36,10 @@ class _Contained:
         container, engine = self.contained.container, self.contained.engine
         with engine.asked("handing the load generator its job"):
             pipe: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
-            try:
-                pipe._sock.sendall(inside.document().encode())  # noqa: SLF001 - what the SDK gives can only be read
-                pipe._sock.shutdown(socket.SHUT_WR)  # noqa: SLF001
-            finally:
-                pipe.close()
+            connection: socket.socket = pipe._sock  # noqa: SLF001 - what the SDK gives can only be read
+            with contextlib.closing(connection), contextlib.closing(pipe):
+                connection.sendall(inside.document().encode())
+                connection.shutdown(socket.SHUT_WR)
             try:
                 code = container.wait(timeout=job.limit_s)["StatusCode"]
             except (requests.Timeout, requests.ConnectionError) as error:

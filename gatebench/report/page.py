@@ -131,8 +131,23 @@ def _first(row: Row) -> Measured | None:
     return next((each for each in row.measured if each.has_figure), None)
 
 
+PARTS = (
+    ("settings", "Settings of each stack"),
+    ("versions", "Versions installed for each stack"),
+    ("image", "Image of each stack"),
+)
+
+
 def _banners(session: Session, valid: int) -> list[tuple[str, str]]:
     found = []
+    if session.surroundings.get("network") == "bridge":
+        inside = session.surroundings.get("generator") == "container"
+        text = (
+            "Containers were on a bridge, and the generator among them: load went over their own loopback."
+            if inside
+            else "Containers were on a bridge: what its published ports cost is part of every figure."
+        )
+        found.append(("note", text))
     if session.backend == "fake":
         text = "The figures of this page are invented: the session tests the pipeline and measured nothing."
         found.append(("alarm", text))
@@ -188,6 +203,7 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("Window", f"{session.plan.window_s:g} s after at most {session.plan.warmup_limit_s:g} s of warm-up"),
         ("Profile", session.plan.profile),
         ("Backend", session.backend),
+        *((f"{name[0].upper()}{name[1:]}", _setting(value)) for name, value in session.surroundings.items()),
         ("Commit", session.commit or "not known"),
         ("Processor", f"{machine.cpu}, {machine.cpus} usable CPUs"),
         ("Memory", f"{machine.memory_bytes / 2**30:.1f} GiB"),
@@ -215,7 +231,7 @@ def _matrices(session: Session) -> list[Matrix]:
     made = []
     planned = [stack for stack in session.plan.stacks if stack in session.stacks]
     stacks = dict.fromkeys([*planned, *session.stacks])
-    for part, title in (("settings", "Settings of each stack"), ("versions", "Versions installed for each stack")):
+    for part, title in PARTS:
         columns = {stack: session.stacks[stack].get(part, {}) for stack in stacks}
         names = sorted({name for column in columns.values() for name in column})
         rows = tuple((name, tuple(_setting(column.get(name)) for column in columns.values())) for name in names)

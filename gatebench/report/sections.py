@@ -107,7 +107,7 @@ def _part(
     return Part(
         load=load,
         means=_means(Load.parse(load)),
-        metrics=tuple(TABLE[metric][0].title for metric in tables.metrics_of(load)),
+        metrics=tuple(TABLE[metric][0].title for metric in here["metric"].unique()),
         stacks=tuple(_stack(str(stack), rows) for stack, rows in here.groupby("stack", sort=False)),
         pairs=tuple(
             Pair(wsgi=wsgi, asgi=asgi, factors=tuple(map(_factor, pair)))

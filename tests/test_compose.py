@@ -1,0 +1,367 @@
+"""The compose file for people: in step with the declarations and the backend, and started by both generations."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gatebench import cli, declare
+from gatebench.backends import compose, container, programs
+from gatebench.backends.container import ContainerBackend
+from gatebench.backends.engine import LABEL, OWNER, Engine
+from gatebench.backends.images import Image, Images
+from gatebench.backends.programs import free_port, scratch_folder
+from gatebench.backends.services import Services
+from gatebench.errors import UsageError
+from gatebench.model import Containment, Placement, Service, Stack
+
+ROOT = Path(__file__).parent.parent
+STACKS = declare.stacks(ROOT)
+SERVICES = declare.services(ROOT)
+SHOWN = "flask+gunicorn-gthread"
+PATIENCE_S = 60.0
+PLACEMENT = Placement(server=(0,), generator=(0,), services=(0,))
+CONFINED = ("mem_limit", "memswap_limit", "pids_limit", "cap_drop", "security_opt", "read_only", "network_mode")
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Read what `render` writes: tables as indented blocks, JSON for all else."""
+    top: dict[str, Any] = {}
+    open_tables = [top]
+    lines = iter([line for line in text.splitlines() if line.strip() and not line.startswith("#")])
+    for line in lines:
+        key, _, value = line.strip().partition(":")
+        del open_tables[(len(line) - len(line.lstrip())) // 2 + 1 :]
+        assert key not in open_tables[-1]
+        if not value:
+            open_tables.append({})
+            open_tables[-2][key] = open_tables[-1]
+            continue
+        while value.strip().startswith("[") and not value.endswith("]"):
+            value += next(lines)
+        open_tables[-1][key] = json.loads(value)
+    return top
+
+
+def unescaped(value: Any) -> Any:
+    """Undo what keeps compose from seeing variables."""
+    return json.loads(json.dumps(value).replace("$$", "$"))
+
+
+def words(part: Mapping[str, Any]) -> list[str]:
+    return [*part["entrypoint"], *part["command"]]
+
+
+class Asked(Exception):  # noqa: N818 - no error: what the backend would have started
+    def __init__(self, image: str, options: Mapping[str, Any]) -> None:
+        self.image, self.options = image, options
+
+
+class NoImages:
+    """Images that nobody built, and an engine that tells what it is asked to start."""
+
+    def __init__(self) -> None:
+        client = SimpleNamespace(containers=SimpleNamespace(create=self._create))
+        self.engine = SimpleNamespace(client=client, asked=lambda _: contextlib.nullcontext())
+
+    def _create(self, image: str, **options: Any) -> None:
+        raise Asked(image, options)
+
+    def service(self, service: Service) -> Image:
+        return Image(id=service.name, name=service.name)
+
+
+def backend() -> ContainerBackend:
+    images: Any = NoImages()
+    return ContainerBackend(images=images, wanted=Containment())
+
+
+def asked(start: Callable[[], contextlib.AbstractContextManager[Any]]) -> dict[str, Any]:
+    with pytest.raises(Asked) as caught, start():
+        pass
+    return dict(caught.value.options)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The one port that the backend finds free."""
+    for module in (programs, container):
+        monkeypatch.setattr(module, "free_port", lambda: 12345)
+    for service in SERVICES.values():
+        monkeypatch.delenv(service.variable, raising=False)
+    return 12345
+
+
+def assert_alike(part: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """What compose is told is what the backend tells the engine."""
+    assert unescaped(words(part)) == [*options["entrypoint"], *options["command"]]
+    assert {key: part[key] for key in CONFINED} == {key: options[key] for key in CONFINED}
+    assert part["tmpfs"] == [f"{place}:{how}" for place, how in options["tmpfs"].items()]
+    assert part.get("user") == options["user"]
+    told = unescaped(part["environment"])
+    assert {key: told[key] for key in options["environment"]} == options["environment"]
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "ports"} & set(part)
+
+
+def test_the_compose_file_is_in_step_with_what_is_declared(root: Path) -> None:
+    written = (root / "compose" / "compose.yaml").read_text(encoding="utf-8")
+    again = f"run `gatebench compose {SHOWN} > compose/compose.yaml`"
+    assert written == compose.render(STACKS[SHOWN], SERVICES), again
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_stack_is_started_and_confined_as_the_container_backend_does(
+    name: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    text = compose.render(STACKS[name], SERVICES, ports={"stack": port, "postgres": 12346, "upstream": 12347})
+    part = parsed(text)["services"]["stack"]
+    urls = {
+        "GATEBENCH_DATABASE_URL": "postgresql://bench@127.0.0.1:12346/postgres",
+        "GATEBENCH_UPSTREAM_URL": "http://127.0.0.1:12347",
+    }
+    services = Services(urls={}, variables=urls, pids=(), facts={})
+    by_it = backend()
+    by_it._stacks[name] = Image(id=name, name=name)
+    assert_alike(part, asked(lambda: by_it.serve(STACKS[name], PLACEMENT, services)))
+    assert part["environment"]["GATEBENCH_PORT"] == str(port), "the image's own health check asks there"
+    assert part["image"] == f"gatebench:{name.replace('+', '.')}"
+    app, _, server = name.partition("+")
+    assert part["build"]["target"] == "stack"
+    assert part["build"]["args"] | {"BASE": ""} == {"APP": app, "SERVER": server, "BASE": ""}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_started_and_confined_as_the_container_backend_does(
+    name: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    part = parsed(compose.render(STACKS[SHOWN], SERVICES, ports={name: port}))["services"][name]
+    assert_alike(part, asked(lambda: backend().services([SERVICES[name]], PLACEMENT)))
+
+
+def test_the_seed_is_confined_as_all_others_and_comes_before_the_stack() -> None:
+    parts = parsed(compose.render(STACKS[SHOWN], SERVICES))["services"]
+    seed, postgres = parts["postgres.seed"], parts["postgres"]
+    same = (*CONFINED, "tmpfs", "user", "image")
+    assert {key: seed[key] for key in same} == {key: postgres[key] for key in same}
+    assert parts["stack"]["depends_on"] == {
+        "postgres": {"condition": "service_healthy"},
+        "postgres.seed": {"condition": "service_completed_successfully"},
+        "upstream": {"condition": "service_healthy"},
+    }
+    (mount,) = seed["volumes"]
+    assert mount["read_only"] is True
+    assert (ROOT / "compose" / mount["source"]).samefile(ROOT / "compose/services/postgres/seed.sql")
+
+
+def test_limits_are_those_that_are_wanted() -> None:
+    text = compose.render(STACKS[SHOWN], SERVICES, wanted=Containment(memory_mib=300, pids=77))
+    for part in parsed(text)["services"].values():
+        assert (part["mem_limit"], part["memswap_limit"], part["pids_limit"]) == ("300m", "300m", 77)
+
+
+def test_no_port_is_named_twice_and_the_header_names_each() -> None:
+    second = {**SERVICES, "other": replace(SERVICES["upstream"], name="other", variable="GATEBENCH_OTHER_URL")}
+    text = compose.render(STACKS[SHOWN], second)
+    assert "8000 (stack), 15432 (postgres), 18080 (upstream), 18081 (other)" in text
+    assert parsed(text)["services"]["stack"]["environment"]["GATEBENCH_OTHER_URL"] == "http://127.0.0.1:18081"
+
+
+def test_what_a_declaration_says_with_a_dollar_sign_is_no_variable_of_compose() -> None:
+    server = replace(STACKS[SHOWN].server, command=("{python}", "-c", "$HOME 'ä' \"{port}\""))
+    text = compose.render(Stack(app=STACKS[SHOWN].app, server=server), {})
+    part = parsed(text)["services"]["stack"]
+    assert words(part) == ["python", "-c", "$$HOME 'ä' \"8000\""]
+    assert "depends_on" not in part
+
+
+def test_a_service_that_is_called_stack_is_refused() -> None:
+    with pytest.raises(UsageError, match="choose another name"):
+        compose.render(STACKS[SHOWN], {"stack": replace(SERVICES["upstream"], name="stack")})
+
+
+def test_containers_carry_our_label_and_no_owner() -> None:
+    """They belong to no process, so none that ended makes them leftovers."""
+    for part in parsed(compose.render(STACKS[SHOWN], SERVICES))["services"].values():
+        assert part["labels"][LABEL] == "compose"
+        assert OWNER not in part["labels"]
+
+
+def test_the_base_is_that_of_the_dockerfile(root: Path) -> None:
+    assert f"ARG BASE={compose.BASE}\n" in (root / "compose" / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_a_build_by_hand_sees_what_the_dockerfile_copies_and_nothing_else(root: Path) -> None:
+    recipe = (root / "compose" / "Dockerfile").read_text(encoding="utf-8").replace("${PINS}", "${APP}")
+    recipe = recipe.replace("COPY ${APP}", "COPY requirements/stacks/${APP}").replace("${", "")
+    copied = set(re.findall(r"^COPY (?!--from)(\S+)", recipe, re.MULTILINE))
+    lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    seen = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    unseen = {one for one in copied if not any(f"{one}/".startswith(f"{place}/") for place in seen)}
+    assert unseen == {"harness", "scenarios"}, "the harness's own images are laid out and built by itself"
+    assert "*" in lines
+    assert set(seen) == {"apps", "compose/services"} | {
+        f"requirements/{one}" for one in ("uv.txt", "stacks", "services")
+    }
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["gatebench", *typed])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    found = capsys.readouterr()
+    return code, found.out, found.err
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_verb_prints_the_file_of_any_stack(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = said(monkeypatch, capsys, "compose", name, "--root", str(root))
+    assert (code, out) == (0, compose.render(STACKS[name], SERVICES))
+
+
+def test_an_unknown_stack_exits_2_with_the_nearest(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, error = said(monkeypatch, capsys, "compose", "flask+gunicorn-gthreat", "--root", str(root))
+    assert (code, out) == (2, "")
+    assert f"Did you mean {SHOWN}" in error
+
+
+@dataclass(frozen=True)
+class Project:
+    """One stack of a compose file, under a name that nobody else has."""
+
+    command: list[str]
+    name: str
+    env: Mapping[str, str]
+    urls: Mapping[str, str]
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        return {"label": f"com.docker.compose.project={self.name}"}
+
+    def run(self, *typed: str) -> str:
+        done = subprocess.run(
+            [*self.command, *typed], env=self.env, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, f"{typed}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def answer(self, path: str) -> bytes:
+        """Ask until it answers well, or the time is over."""
+        ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        until = time.monotonic() + PATIENCE_S
+        met: OSError | None = None
+        while time.monotonic() < until:
+            try:
+                with ask.open(f"{self.urls['stack']}{path}", timeout=10) as found:
+                    return bytes(found.read())
+            except OSError as error:
+                met = error
+                time.sleep(0.1)
+        raise AssertionError(f"{path}: {met}\n{self.run('logs')}")
+
+
+def command_of(generation: str, engine: Engine) -> list[str]:
+    if generation == "docker-compose":
+        found = shutil.which(generation)
+        if found is None:
+            pytest.skip("docker-compose is not on PATH; on Debian, its package is docker-compose")
+        return [found]
+    command = engine.command
+    if subprocess.run([*command, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{command[0]} has no plugin for `docker compose`")
+    return [*command, "compose"]
+
+
+@pytest.fixture(params=["docker-compose", "docker compose"])
+def project(request: pytest.FixtureRequest, engine: Engine, root: Path, tmp_path: Path) -> Iterator[Project]:
+    command = command_of(request.param, engine)
+    stack = STACKS[SHOWN]
+    with scratch_folder() as scratch:
+        images = Images(
+            engine=engine, root=root, scratch=scratch, python="{}.{}".format(*sys.version_info), wanted=Containment()
+        )
+        images.stack(stack)
+        found = {service.name: images.service(service).name for service in SERVICES.values()}
+    ports: dict[str, int] = {}
+    for name in ("stack", *SERVICES):
+        ports[name] = next(port for port in iter(free_port, None) if port not in ports.values())
+    file = tmp_path / "compose.yaml"
+    file.write_text(compose.render(stack, SERVICES, ports=ports), encoding="utf-8")
+    name = f"gatebench-test-{uuid.uuid4().hex[:8]}"
+    made = Project(
+        command=[*command, "-p", name, "-f", str(file), "--project-directory", str(root / "compose")],
+        name=name,
+        env={**os.environ, "DOCKER_HOST": engine.address, "GATEBENCH_POSTGRES": found["postgres"]},
+        urls={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
+    )
+    try:
+        yield made
+    finally:
+        made.run("down", "--volumes", "--timeout", "5")
+
+
+def containers(engine: Engine, project: Project) -> dict[str, Any]:
+    found = engine.client.containers.list(all=True, filters=project.filters)
+    return {one.labels["com.docker.compose.service"]: one for one in found}
+
+
+@pytest.mark.container
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_it_starts_by_hand_answers_is_confined_and_leaves_nothing(project: Project, engine: Engine) -> None:
+    project.run("config", "--quiet")
+    project.run("up", "-d", "--no-build")
+    assert project.answer("/plaintext") == b"Hello, World!"
+    row = json.loads(project.answer("/db?id=7"))
+    assert row == {"id": 7, "value": 10_000 + 7 * 7919 % 90_000}
+    token = "0123456789abcdef"
+    assert json.loads(project.answer(f"/external?token={token}"))["token"] == token
+
+    found = containers(engine, project)
+    assert set(found) == {"stack", "postgres", "postgres.seed", "upstream"}
+    for one in found.values():
+        host, config = one.attrs["HostConfig"], one.attrs["Config"]
+        assert host["CapDrop"] == ["ALL"]
+        assert not host["CapAdd"]
+        assert not host["Privileged"]
+        assert host["ReadonlyRootfs"] is True
+        assert any("no-new-privileges" in said for said in host["SecurityOpt"])
+        assert host["Memory"] == host["MemorySwap"] == 2048 * 1024 * 1024
+        assert host["PidsLimit"] == 4096
+        assert host["NetworkMode"] == "host"
+        assert config["User"].partition(":")[0] not in ("", "0", "root")
+        assert config["Labels"][LABEL] == "compose"
+        assert OWNER not in config["Labels"]
+    assert found["postgres.seed"].attrs["State"]["ExitCode"] == 0
+
+    project.run("up", "-d", "--no-build")
+    assert json.loads(project.answer("/db?id=7")) == row, "the seed is taken again, under a stack that runs"
+
+    project.run("down")
+    assert not containers(engine, project)
+    assert not engine.client.networks.list(filters=project.filters)
+    assert not engine.client.volumes.list(filters=project.filters)
