@@ -29,7 +29,7 @@ from gatebench.fake import contract as fake_contract
 from gatebench.generator import Driver
 from gatebench.generator.container import ContainedLocust
 from gatebench.generator.process import Locust
-from gatebench.model import Containment, Plan, Scenario, Service, Session, Setting, Stack
+from gatebench.model import Containment, Placement, Plan, Scenario, Service, Session, Setting, Stack
 from gatebench.run import (
     DATE_STEP_S,
     Backend,
@@ -142,17 +142,24 @@ def _engine(wish: Wish) -> tuple[engine.Engine | None, dict[str, Setting]]:
 
 @contextlib.contextmanager
 def opened(
-    tree: Tree, wanted: Plan, who: Parties, *, name: str | None = None, told: Callable[[str], None]
+    tree: Tree,
+    wanted: Plan,
+    who: Parties,
+    *,
+    name: str | None = None,
+    placement: Placement | None = None,
+    told: Callable[[str], None],
 ) -> Iterator[tuple[Session, Conductor]]:
     """Prepare environments and services, calibrate the generator, and give the header and the conductor.
 
-    `told` hears in a few words what is being done.
+    `placement` is for whoever pinned himself already, and so could not see all CPUs any more; `told` hears in a few
+    words what is being done.
     """
     plan.check(wanted, tree.stacks, tree.scenarios)
     facts = machine.facts()
     for measure in wanted.measures:
         machine.require_open_files(measure.load.connections)
-    placement = machine.place(machine.usable_cpus(), wanted.server_cpus)
+    placement = placement or machine.place(machine.usable_cpus(), wanted.server_cpus)
     chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
     described: dict[str, dict[str, dict[str, Setting]]] = {}
     for stack in chosen.values():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gatebench import metrics, records
 from gatebench.bench.outcome import Outcome, Settings
@@ -20,7 +20,12 @@ from gatebench.session import Tree, Wish, opened, parties
 from gatebench.stats import median_interval, ratio
 
 STACKS = ("flask+gunicorn-gthread", "fastapi+uvicorn")
-SHOWN = ("rate_rps", "response_p50_s", "cpu_us_per_request", "pss_bytes")
+COMPARED = ("rate_rps", "response_p50_s", "cpu_us_per_request", "pss_bytes")
+FIGURES: dict[str, tuple[str, Callable[[Run], float | None]]] = {  # title -> unit, and how it is read
+    **{metrics.TABLE[name][0].title: (metrics.TABLE[name][0].unit, metrics.TABLE[name][1]) for name in COMPARED},
+    "Resident memory, peak": ("B", lambda run: run.server.rss_peak_bytes),
+    "Start to first answer": ("s", lambda run: run.ready_s),
+}
 APART = 0.05  # more than this between process and container is to be explained
 # An image's interpreter is seldom the harness's: the third arm tells what of a difference is Python's alone.
 PROCESS, CONTAINER, ITS_PYTHON = "process", "container", "process, image's Python"
@@ -33,7 +38,7 @@ def containers(settings: Settings) -> Outcome:
     """Measure the stacks in each arm, round by round, in random order."""
     found = Outcome(
         title="The same stacks as processes and as containers on the host's network, on plain",
-        headings=("stack", "figure", "arm", "process", "arm's own", "arm / process"),
+        headings=("stack", "figure", "against a", "process", "container", "container / process"),
     )
     tree = Tree.load(settings.root)
     wanted = Plan(
@@ -67,17 +72,22 @@ def containers(settings: Settings) -> Outcome:
     found.records = [
         {"part": "containers", "arm": arm, **records.encode(run)} for (arm, _), made in runs.items() for run in made
     ]
-    for name in STACKS:
-        for metric in SHOWN:
-            found.rows += [
-                row for arm in arms if arm != PROCESS for row in _row(runs, name, metric, arm, settings.rounds)
-            ]
+    found.rows = [
+        _row(runs, stack, title, against, settings.rounds)
+        for stack in STACKS
+        for title in FIGURES
+        for against in (PROCESS, ITS_PYTHON)
+        if against in arms
+    ]
     return found
 
 
 @contextlib.contextmanager
 def _opened(tree: Tree, wanted: Plan, wish: Wish, settings: Settings) -> Iterator[Arm]:
-    with parties(tree.root, wish, settings.told) as who, opened(tree, wanted, who, told=settings.told) as arm:
+    with (
+        parties(tree.root, wish, settings.told) as who,
+        opened(tree, wanted, who, placement=settings.placement, told=settings.told) as arm,
+    ):
         yield arm
 
 
@@ -94,20 +104,19 @@ def _measured(wanted: Plan, arms: Mapping[str, Arm], settings: Settings) -> Runs
     return runs
 
 
-def _row(runs: Runs, stack: str, metric: str, arm: str, rounds: int) -> Iterator[tuple[str, ...]]:
+def _row(runs: Runs, stack: str, title: str, against: str, rounds: int) -> tuple[str, ...]:
+    unit, read = FIGURES[title]
     pairs = [
-        (ours, theirs)
-        for first, second in zip(runs[PROCESS, stack], runs[arm, stack], strict=True)
+        (plain, contained)
+        for first, second in zip(runs[against, stack], runs[CONTAINER, stack], strict=True)
         if first.status == second.status == "ok"
-        and (ours := metrics.read(metric, first)) is not None
-        and (theirs := metrics.read(metric, second)) is not None
+        and (plain := read(first)) is not None
+        and (contained := read(second)) is not None
     ]
     if not pairs:
-        yield (stack, metrics.TABLE[metric][0].title, arm, "-", "-", f"no valid pair of {rounds}")
-        return
-    unit, both = metrics.TABLE[metric][0].unit, ratio(pairs)
+        return (stack, title, against, "-", "-", f"no valid pair of {rounds}")
     figures = (_shown([pair[side] for pair in pairs], unit) for side in (0, 1))
-    yield (stack, metrics.TABLE[metric][0].title, arm, *figures, _told(both, len(pairs), rounds))
+    return (stack, title, against, *figures, _told(ratio(pairs), len(pairs), rounds))
 
 
 def _shown(values: Sequence[float], unit: str) -> str:
