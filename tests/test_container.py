@@ -65,7 +65,7 @@ TRIES = 4  # neighbours may void a trial, and a quick app may find its generator
 DEADLINE_S = 30.0
 LOADED_S = 0.05  # CPU-seconds of a server by which it is seen to be under load
 GONE = "no longer answers"
-ME = _owner(psutil.Process())
+ME = _owner(os.getpid())
 LOOPBACK = {"tcp": "0100007F", "tcp6": "00000000000000000000000001000000"}  # as /proc spells it
 
 
@@ -805,7 +805,7 @@ def in_mid_trial(tree: Path, engine: Engine, generator: str) -> Iterator[tuple[s
         stderr=-1,
         text=True,
     ) as process:
-        owner = _owner(psutil.Process(process.pid))
+        owner = _owner(process.pid)
         try:
             assert process.stdout is not None
             for line in process.stdout:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import psutil
 import pytest
 from docker.errors import ImageNotFound, NotFound
 
@@ -376,7 +375,7 @@ def test_a_process_of_another_machine_is_not_taken_for_one_of_this(tmp_path: Pat
 def gone() -> str:
     """The owner's label of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        return engines._owner(psutil.Process(child.pid))
+        return engines._owner(child.pid)
 
 
 @pytest.fixture

@@ -77,5 +77,18 @@ def test_every_link_of_the_documents_leads_somewhere(root: Path) -> None:
 
 def test_make_help_lists_every_target(root: Path) -> None:
     said = subprocess.check_output(["make", "help"], cwd=root, text=True)
-    for target in ("install", "bench", "base-image", "quick", "report", "test", "test-container", "lint", "check", "pins", "wheel", "clean"):
+    for target in (
+        "install",
+        "bench",
+        "base-image",
+        "quick",
+        "report",
+        "test",
+        "test-container",
+        "lint",
+        "check",
+        "pins",
+        "wheel",
+        "clean",
+    ):
         assert f"make {target} " in said

@@ -242,7 +242,12 @@ def test_invented_figures_are_called_invented(tmp_path: Path) -> None:
 
 
 def test_a_page_of_containers_says_how_they_were_made_and_on_which_network(tmp_path: Path) -> None:
-    about: dict[str, Setting] = {"engine": "Docker 29.1", "network": "bridge", "generator": "process", "memory limit, MiB": 2048}
+    about: dict[str, Setting] = {
+        "engine": "Docker 29.1",
+        "network": "bridge",
+        "generator": "process",
+        "memory limit, MiB": 2048,
+    }
     made = replace(small(backend="container"), surroundings=about)
     images = {name: {**parts, "image": {"image id": "0123456789ab"}} for name, parts in made.stacks.items()}
     text = Page(built(tmp_path / "one", replace(made, stacks=images))[1]).text

@@ -20,7 +20,6 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import docker
-import psutil
 import requests
 import urllib3
 from docker.context import ContextAPI
@@ -72,7 +71,7 @@ class Engine:
         try:
             yield
         except APIError as error:
-            raise MachineError(f"{what}: {error.explanation or error}.") from error
+            raise MachineError(f"{what}: {str(error.explanation or error).rstrip('.')}.") from error
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise MachineError(
                 f"The Docker engine at {self.address} no longer answers ({what}); see that it runs."
@@ -165,18 +164,19 @@ def _lacks_buildkit(command: str) -> str | None:
 
 def labels(role: str) -> dict[str, str]:
     """Give the labels of something that this process starts."""
-    return {LABEL: role, OWNER: _owner(psutil.Process())}
+    return {LABEL: role, OWNER: _owner(os.getpid())}
 
 
-def _owner(process: psutil.Process) -> str:
-    return f"{process.pid}@{process.create_time():.2f}"
+def _owner(pid: int) -> str:
+    """Name a process so that no later one of its id has the name: with the tick at which it began."""
+    return f"{pid}@{Path(f'/proc/{pid}/stat').read_text(encoding='utf-8').rpartition(')')[2].split()[19]}"
 
 
 def _is_owned(found: dict[str, str]) -> bool:
     """Say whether the process that it belongs to still runs."""
     pid, _, _ = found.get(OWNER, "").partition("@")
-    with contextlib.suppress(ValueError, psutil.Error):
-        return _owner(psutil.Process(int(pid))) == found[OWNER]
+    with contextlib.suppress(ValueError, OSError):
+        return _owner(int(pid)) == found[OWNER]
     return False
 
 
