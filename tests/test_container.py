@@ -38,10 +38,23 @@ from gatebench.backends.images import Image, Images
 from gatebench.backends.programs import Serving, answers
 from gatebench.backends.resources import tree as descendants
 from gatebench.backends.services import Services
+from gatebench.contract import check
 from gatebench.errors import MachineError
 from gatebench.generator import Driver, Figures, Generator, Job
 from gatebench.generator.container import ContainedLocust
-from gatebench.model import Containment, Load, Measure, Network, Placement, Plan, Run, Session, Stack
+from gatebench.model import (
+    Containment,
+    ControlGroup,
+    Load,
+    Measure,
+    Network,
+    Placement,
+    Plan,
+    Run,
+    Session,
+    Stack,
+    Usage,
+)
 from gatebench.run import Conductor
 from gatebench.session import Parties, Tree, Wish, opened, parties
 
@@ -568,16 +581,39 @@ def test_ports_that_cannot_be_published_are_left_for_others(
     stack, placement = tree.stacks[ASGI], machine.place(machine.usable_cpus())
     own = bridged(backend, stack)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [taken.getsockname()[1], *(programs.free_port() for _ in range(2 * container.PUBLISHED))]
-        monkeypatch.setattr(container, "free_port", lambda: ports.pop(0))
+        ports = iter([[taken.getsockname()[1]], programs.free_ports(1)])
+        monkeypatch.setattr(container, "free_ports", lambda _: next(ports))
         with own.services([], placement) as none, own.serve(stack, placement, none) as serving:
             assert serving.port != taken.getsockname()[1]
-        monkeypatch.setattr(container, "free_port", lambda: taken.getsockname()[1])
+        monkeypatch.setattr(container, "free_ports", lambda _: [taken.getsockname()[1]])
         with (
             pytest.raises(MachineError, match=r"network could not be started: .*already"),
             own.services([], placement),
         ):
             pass
+    assert remains(engine) == []
+
+
+def test_an_engine_on_another_kernel_is_told_at_once_on_the_hosts_network_and_measures_on_a_bridge(
+    tree: Tree, backend: ContainerBackend, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Docker Desktop does is that the engine's process ids are not this machine's."""
+    monkeypatch.setattr(container, "is_visible", lambda *_: False)
+    stack, placement = tree.stacks[WSGI], machine.place(machine.usable_cpus())
+    backend.prepare(stack)
+    with (
+        pytest.raises(MachineError, match=r"on another kernel.*--network bridge --generator container"),
+        backend.services([], placement) as none,
+        backend.serve(stack, placement, none),
+    ):
+        pass
+    own = bridged(backend, stack)
+    who = Parties(backend=own, driver=ContainedLocust(backend=own), contract=check)
+    with opened(tree, replace(PLAN, stacks=(WSGI,)), who, told=lambda _: None) as (_, conductor):
+        run = valid(conductor, WSGI)
+    assert run.requests
+    assert (run.server, run.server_group, run.server_busy_share) == (Usage(), ControlGroup(), None)
+    assert any("could not be seen from here" in warning for warning in run.warnings)
     assert remains(engine) == []
 
 

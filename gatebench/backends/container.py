@@ -36,6 +36,7 @@ from gatebench.backends.programs import (
     answering,
     answers,
     free_port,
+    free_ports,
     uninterrupted,
 )
 from gatebench.backends.resources import Unseen, Watch
@@ -46,7 +47,6 @@ from gatebench.machine import raise_open_files
 from gatebench.model import Containment, Placement, Service, Setting, Stack
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a network of its own, whose ports are published on loopback only
-PUBLISHED = 8  # ports of a bridged session: one for servers, one for each service
 TMPFS = {"/tmp": "rw,nosuid,nodev,noexec,mode=1777"}  # noqa: S108 - a container's own
 CONFLICT = 409
 NAME_TRIES = 3
@@ -172,7 +172,7 @@ class ContainerBackend:
         """
         with contextlib.ExitStack() as cleanup:
             if self.wanted.network == "bridge":
-                cleanup.enter_context(self._bridged(placement.services))
+                cleanup.enter_context(self._bridged(placement.services, 1 + len(wanted)))
             yield cleanup.enter_context(running(wanted, self._starter(placement.services)))
 
     def _starter(self, cpus: tuple[int, ...]) -> Start:
@@ -194,7 +194,7 @@ class ContainerBackend:
         return start
 
     @contextlib.contextmanager
-    def _bridged(self, cpus: tuple[int, ...]) -> Iterator[None]:
+    def _bridged(self, cpus: tuple[int, ...], count: int) -> Iterator[None]:
         """Make a network of our own, and a container that holds it: all others share its loopback and its ports.
 
         So an address is the same inside and outside, and a generator in a container meets a server on loopback.
@@ -205,19 +205,19 @@ class ContainerBackend:
             with uninterrupted(), self.engine.asked("making a network"):
                 network = self.engine.client.networks.create(name, driver="bridge", labels=labels("network"))
                 cleanup.callback(self._removed, network.remove)
-            self._ports = cleanup.enter_context(self._published(image, name, cpus))
+            self._ports = cleanup.enter_context(self._published(image, name, cpus, count))
             try:
                 yield
             finally:
                 self._holder, self._ports = None, []
 
     @contextlib.contextmanager
-    def _published(self, image: Image, network: str, cpus: tuple[int, ...]) -> Iterator[list[int]]:
-        """Start the container that holds the network, with ports that are free on the host."""
+    def _published(self, image: Image, network: str, cpus: tuple[int, ...], count: int) -> Iterator[list[int]]:
+        """Start the container that holds the network, with so many ports that are free on the host."""
         words = ["python3", "-c", "import sys; sys.stdin.read()"]
         held = False  # from then on an error is that of whoever uses it
         for turn in range(PORT_TRIES):
-            ports = sorted({free_port() for _ in range(PUBLISHED)})
+            ports = free_ports(count)
             published = {f"{port}/tcp": (HOST, port) for port in ports}
             try:
                 with self.started(
@@ -285,12 +285,24 @@ class ContainerBackend:
                 container.reload()
                 pid = int(container.attrs["State"]["Pid"])
             seen = is_visible(container.id or "", pid)
+            if not seen and options["network_mode"] == "host":
+                self._refuse_other_kernel(container)
             yield Contained(
                 engine=self.engine,
                 container=container,
                 pids=(pid,) if seen else (),
                 group=cgroups.of(pid) if seen else None,
                 memory_mib=self.wanted.memory_mib,
+            )
+
+    def _refuse_other_kernel(self, container: Container) -> None:
+        """Say so at once where a container runs and yet is not to be seen: nothing would answer on loopback."""
+        with self.engine.asked("looking at a container"):
+            container.reload()
+        if container.attrs["State"]["Running"]:
+            raise MachineError(
+                "The Docker engine runs on another kernel than gatebench, as Docker Desktop does, and cannot share "
+                "this machine's network; add --network bridge --generator container, or --backend process."
             )
 
     def _created(self, image: Image, name: str, options: Mapping[str, Any]) -> Container:

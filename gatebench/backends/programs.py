@@ -258,13 +258,21 @@ def _process(pid: int) -> Iterable[psutil.Process]:
 
 def free_port() -> int:
     """Find a port that nobody listens on; outside the range from which outgoing connections take theirs."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Find as many ports, each another."""
+    found: list[int] = []
     for port in random.sample(PORTS, 200):
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return port
+        found.append(port)
+        if len(found) == count:
+            return found
     raise MachineError(f"No free port was found on {HOST} between {PORTS.start} and {PORTS.stop}.")
 
 
