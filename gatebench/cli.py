@@ -24,6 +24,8 @@ from rich.status import Status
 from rich.table import Table
 
 from gatebench import __version__, declare, machine, plan
+from gatebench.backends.containers import compose as composed
+from gatebench.backends.containers import debian, engine
 from gatebench.errors import ContractError, GatebenchError, Interrupted, MachineError, UntrustedError, UsageError
 from gatebench.model import Plan, Run, Session, Stack
 from gatebench.plan import impossible
@@ -360,8 +362,6 @@ def doctor(root: Root = Path(), as_json: AsJson = False) -> None:
 
 def _containers() -> dict[str, Any]:
     """Say which engine there is, what builds images with it, and what earlier sessions left in it."""
-    from gatebench.backends import engine  # noqa: PLC0415 - the SDK takes long to import
-
     try:
         found = engine.find()
         left = engine.leftovers(found)
@@ -394,8 +394,6 @@ def clean(
     images: Annotated[bool, typer.Option("--images", help="All images of gatebench too, the base included.")] = False,
 ) -> None:
     """Remove from the Docker engine what earlier sessions left behind; only what carries gatebench's label."""
-    from gatebench.backends import engine  # noqa: PLC0415 - the SDK takes long to import
-
     found = engine.find()
     things = engine.leftovers(found)
     if images:
@@ -422,8 +420,6 @@ def compose(
 
     compose/compose.yaml is one of them. Write another beside it, since paths in it start from there.
     """
-    from gatebench.backends import compose as composed  # noqa: PLC0415 - the SDK takes long to import
-
     tree = Tree.load(root.resolve())
     typer.echo(composed.render(declare.find("stack", stack, tree.stacks), tree.services), nl=False)
 
@@ -431,8 +427,6 @@ def compose(
 @app.command("base-image")
 def base_image() -> None:
     """Make the base of all images from Debian's packages, for where none can be pulled."""
-    from gatebench.backends import debian, engine  # noqa: PLC0415 - the SDK takes long to import
-
     found = engine.find()
     with out.status("starting") as status:
         made = debian.base_image(found.client, _telling(status))

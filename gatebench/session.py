@@ -15,9 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gatebench import __version__, declare, machine, plan
-from gatebench.backends import engine
-from gatebench.backends.container import ContainerBackend
-from gatebench.backends.images import Images
+from gatebench.backends.containers import engine
+from gatebench.backends.containers.backend import ContainerBackend
+from gatebench.backends.containers.images import Images
 from gatebench.backends.process import ProcessBackend
 from gatebench.backends.programs import Serving, scratch_folder
 from gatebench.backends.services import Services

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gatebench import declare
-from gatebench.backends.engine import Engine, find
-from gatebench.backends.images import Images
+from gatebench.backends.containers.engine import Engine, find
+from gatebench.backends.containers.images import Images
 from gatebench.backends.process import starter
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running

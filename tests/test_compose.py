@@ -21,10 +21,12 @@ from typing import Any
 import pytest
 
 from gatebench import cli, declare
-from gatebench.backends import compose, container, programs
-from gatebench.backends.container import ContainerBackend
-from gatebench.backends.engine import LABEL, OWNER, Engine
-from gatebench.backends.images import Image, Images
+from gatebench.backends import programs
+from gatebench.backends.containers import backend as container
+from gatebench.backends.containers import compose
+from gatebench.backends.containers.backend import ContainerBackend
+from gatebench.backends.containers.engine import LABEL, OWNER, Engine
+from gatebench.backends.containers.images import Image, Images
 from gatebench.backends.programs import free_port, scratch_folder
 from gatebench.backends.services import Services
 from gatebench.errors import UsageError

@@ -31,10 +31,11 @@ import pytest
 from docker.models.containers import Container
 
 from gatebench import machine, plan, store
-from gatebench.backends import cgroups, container, programs
-from gatebench.backends.container import ContainerBackend
-from gatebench.backends.engine import LABEL, OWNER, Engine, _owner, find
-from gatebench.backends.images import Image, Images
+from gatebench.backends import cgroups, programs
+from gatebench.backends.containers import backend as container
+from gatebench.backends.containers.backend import ContainerBackend
+from gatebench.backends.containers.engine import LABEL, OWNER, Engine, _owner, find
+from gatebench.backends.containers.images import Image, Images
 from gatebench.backends.programs import Serving, answers
 from gatebench.backends.resources import tree as descendants
 from gatebench.backends.services import Services

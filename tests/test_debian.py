@@ -20,7 +20,7 @@ import psutil
 import pytest
 from docker.models.images import Image
 
-from gatebench.backends import debian
+from gatebench.backends.containers import debian
 from gatebench.errors import MachineError
 
 MIRROR = "http://127.0.0.1/debian"

@@ -24,8 +24,8 @@ import docker
 import pytest
 from docker.errors import ImageNotFound, NotFound
 
-from gatebench.backends import engine as engines
-from gatebench.backends.engine import LABEL, OWNER, Engine, Thing
+from gatebench.backends.containers import engine as engines
+from gatebench.backends.containers.engine import LABEL, OWNER, Engine, Thing
 from gatebench.errors import MachineError
 
 

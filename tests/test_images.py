@@ -36,9 +36,9 @@ from docker.types import Healthcheck
 from uv import find_uv_bin
 
 from gatebench import declare, envs
-from gatebench.backends import debian, images
-from gatebench.backends.engine import LABEL, OWNER, Engine, labels
-from gatebench.backends.images import Image, Images, tag
+from gatebench.backends.containers import debian, images
+from gatebench.backends.containers.engine import LABEL, OWNER, Engine, labels
+from gatebench.backends.containers.images import Image, Images, tag
 from gatebench.errors import MachineError, UsageError
 from gatebench.model import Containment, Service, Stack
 
@@ -782,8 +782,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from gatebench import declare
-from gatebench.backends.engine import find
-from gatebench.backends.images import Images
+from gatebench.backends.containers.engine import find
+from gatebench.backends.containers.images import Images
 from gatebench.model import Containment
 
 root, scratch, base = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from gatebench.backends.container import Contained, ContainerBackend
+from gatebench.backends.containers.backend import Contained, ContainerBackend
 from gatebench.generator import Figures, Generator, Job, answered, overdue
 from gatebench.machine import require_open_files
 from gatebench.model import Placement

@@ -24,8 +24,8 @@ from docker.errors import APIError, ImageNotFound
 
 import gatebench
 from gatebench import envs
-from gatebench.backends import debian
-from gatebench.backends.engine import Engine, labels
+from gatebench.backends.containers import debian
+from gatebench.backends.containers.engine import Engine, labels
 from gatebench.backends.programs import LOG_LINES, stop, uninterrupted
 from gatebench.errors import MachineError, UsageError
 from gatebench.model import Containment, Service, Setting, Stack

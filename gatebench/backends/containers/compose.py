@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gatebench.backends.container import confinement, server_command, server_told, service_command
-from gatebench.backends.engine import LABEL
-from gatebench.backends.images import tag
+from gatebench.backends.containers.backend import confinement, server_command, server_told, service_command
+from gatebench.backends.containers.engine import LABEL
+from gatebench.backends.containers.images import tag
 from gatebench.backends.programs import HOST, PLAIN
 from gatebench.backends.services import url_of, variables
 from gatebench.errors import UsageError

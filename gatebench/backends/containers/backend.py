@@ -23,8 +23,8 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
 from gatebench.backends import cgroups
-from gatebench.backends.engine import ANSWER_S, LABEL, Engine, is_visible, labels
-from gatebench.backends.images import Image, Images
+from gatebench.backends.containers.engine import ANSWER_S, LABEL, Engine, is_visible, labels
+from gatebench.backends.containers.images import Image, Images
 from gatebench.backends.programs import (
     HOST,
     LOG_LINES,

@@ -25,7 +25,7 @@ import docker
 import docker.errors
 import psutil
 
-from gatebench.backends.engine import LABEL
+from gatebench.backends.containers.engine import LABEL
 from gatebench.backends.programs import last_lines, stop, uninterrupted
 from gatebench.errors import MachineError
 
