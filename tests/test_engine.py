@@ -478,9 +478,12 @@ def test_an_image_is_left_behind_when_it_has_the_label_and_no_name(
 
 
 @pytest.mark.container
-def test_what_cannot_be_removed_says_why_in_the_engines_words(engine: Engine, imported: Callable[..., str]) -> None:
+def test_an_image_in_use_is_not_left_behind_and_its_removal_says_why_it_cannot_be(
+    engine: Engine, imported: Callable[..., str]
+) -> None:
     image = imported(role="stack")
-    engine.client.containers.create(image, ["none"])
     thing = left(engine)[image]
+    engine.client.containers.create(image, ["none"])
+    assert image not in left(engine)
     with pytest.raises(MachineError, match=rf"^removing {thing}: conflict: unable to delete .*\.$"):
         engines.remove(engine, thing)

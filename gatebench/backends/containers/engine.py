@@ -197,7 +197,8 @@ class Thing:
 def leftovers(engine: Engine) -> list[Thing]:
     """List containers and networks whose process is gone, and images that newer ones have taken the name of.
 
-    What never had a process of ours is somebody's own: a stack that was started by hand.
+    Such an image that a container still uses is left for later. What never had a process of ours is somebody's own:
+    a stack that was started by hand.
     """
     wanted: dict[str, Any] = {"label": [LABEL, OWNER]}
     with engine.asked("listing what was left behind"):
@@ -211,7 +212,8 @@ def leftovers(engine: Engine) -> list[Thing]:
             for one in engine.client.networks.list(filters=wanted)
             if not _is_owned(one.attrs["Labels"])
         ]
-        dangling = [thing for thing in images(engine) if not thing.name]
+        used = {one["ImageID"] for one in engine.client.api.containers(all=True)}
+        dangling = [thing for thing in images(engine) if not thing.name and thing.id not in used]
     return [*containers, *networks, *dangling]
 
 
