@@ -65,6 +65,7 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     try:
         app()
     except (GatebenchError, Interrupted) as error:
@@ -76,6 +77,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Stop once: what cleans up must not be interrupted in its turn."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise Interrupted("Interrupted; what was measured so far is kept.")
 
 
@@ -233,6 +235,8 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
     tree = Tree.load(root.resolve())
     wanted = plan.narrow(plan.load(tree.root, plan_name), stack or (), scenario or ())
     if network is not None:
+        if backend in {"process", "fake"}:
+            raise UsageError(f"--network is for containers; leave it out with --backend {backend}.")
         wanted = plan.networked(wanted, network)
     plan.check(wanted, tree.stacks, tree.scenarios)
     laid = plan.trials(wanted)
@@ -364,9 +368,9 @@ def _containers() -> dict[str, Any]:
     """Say which engine there is, what builds images with it, and what earlier sessions left in it."""
     try:
         found = engine.find()
-        left = engine.leftovers(found)
+        left, images = engine.leftovers(found), engine.images(found)
     except MachineError as error:
-        return {"engine": str(error), "builds_with": None, "leftovers": []}
+        return {"engine": str(error), "builds_with": None, "images": None, "leftovers": []}
     try:
         builds_with = found.command[0]
     except MachineError as error:
@@ -374,6 +378,7 @@ def _containers() -> dict[str, Any]:
     return {
         "engine": f"Docker {found.version} at {found.address}, control groups {found.cgroup}",
         "builds_with": builds_with,
+        "images": ", ".join(sorted(image.name for image in images if image.name)) or None,
         "leftovers": list(map(str, left)),
     }
 
@@ -391,13 +396,16 @@ def _warnings(open_files: int, cpus: int) -> list[str]:
 
 @app.command()
 def clean(
-    images: Annotated[bool, typer.Option("--images", help="All images of gatebench too, the base included.")] = False,
+    images: Annotated[
+        bool,
+        typer.Option("--images", help="All images of gatebench too, the base included: not while a session runs."),
+    ] = False,
 ) -> None:
     """Remove from the Docker engine what earlier sessions left behind; only what carries gatebench's label."""
     found = engine.find()
     things = engine.leftovers(found)
     if images:
-        things += [image for image in engine.images(found) if image not in things]
+        things += engine.images(found)
     kept = []
     for thing in things:
         try:

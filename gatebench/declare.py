@@ -140,8 +140,11 @@ def _folder(root: Path, *parts: str) -> Path:
 
 def _named(path: Path, root: Path) -> str:
     name = path.stem if path.suffix in (".toml", ".py") else path.name
-    if not name or set(name) - set(NAME):
-        raise UsageError(f"{path.relative_to(root)}: a name is made of a-z, 0-9, '_' and '-', this one is not.")
+    if not name or set(name) - set(NAME) or not name[0].isalnum():
+        raise UsageError(
+            f"{path.relative_to(root)}: a name is made of a-z, 0-9, '_' and '-', "
+            "and begins with a letter or a digit; this one does not."
+        )
     return name
 
 

@@ -58,7 +58,10 @@ def digest(requirements: Sequence[str]) -> str:
 
 def pin(requirements: Sequence[str], path: Path) -> None:
     """Resolve requirements into a file of pins with hashes, for every Python from 3.11; it records no address."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"Pins cannot be kept in {path.parent} ({error.strerror}): make it writable.") from error
     with tempfile.TemporaryDirectory() as folder:
         source, found = Path(folder) / "requirements.in", Path(folder) / "pins.txt"
         source.write_text("\n".join(requirements) + "\n", encoding="utf-8")
@@ -74,7 +77,7 @@ def fresh(requirements: Sequence[str], path: Path) -> bool:
     """Say whether a file of pins was made from these requirements."""
     try:
         return path.read_text(encoding="utf-8").startswith(f"# of: {digest(requirements)}\n")
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -49,9 +49,7 @@ TABLE: dict[str, tuple[Metric, Reader]] = {
             lambda run: run.server.pss_peak_bytes,
         ),
         (
-            Metric(
-                name="group_memory_bytes", title="Container's memory, page cache included", unit="B", better="lower"
-            ),
+            Metric(name="group_memory_bytes", title="Memory charged to the container", unit="B", better="lower"),
             lambda run: run.server_group.memory_peak_bytes,
         ),
         (

@@ -81,11 +81,16 @@ def _containment(table: Table, place: str) -> Containment:
     read = Containment(
         base=given.take("base", "the name of an image", text, default=usual.base),
         network=given.take("network", '"host" or "bridge"', network, default=usual.network),
-        memory_mib=given.take("memory_mib", "a whole number of MiB", whole, default=usual.memory_mib),
-        pids=given.take("pids", "a whole number of processes and threads", whole, default=usual.pids),
+        memory_mib=given.take("memory_mib", "a whole number of MiB from 64", _at_least_64, default=usual.memory_mib),
+        pids=given.take("pids", "a whole number of processes and threads from 64", _at_least_64, default=usual.pids),
     )
     given.done()
     return read
+
+
+def _at_least_64(value: Any) -> int | None:
+    """Take what lets a server start at all, and an engine accept it."""
+    return value if type(value) is int and 64 <= value <= 4_000_000 else None
 
 
 def networked(plan: Plan, name: str) -> Plan:

@@ -100,11 +100,11 @@ def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None
     declare.find("backend", wish.backend, dict.fromkeys(BACKENDS))
     declare.find("generator", wish.generator, dict.fromkeys(GENERATORS))
     with scratch_folder() as scratch:
+        found, why = _engine(wish)
         if wish.backend == "fake":
             fake = FakeBackend()
             yield Parties(backend=fake, driver=FakeDriver(backend=fake), contract=fake_contract)
             return
-        found, why = _engine(wish)
         if found is None:
             plain = ProcessBackend(root=root, scratch=scratch, python=wish.python, surroundings=why)
             yield Parties(backend=plain, driver=Locust(scratch=scratch), contract=check)
@@ -127,7 +127,7 @@ def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None
 
 def _engine(wish: Wish) -> tuple[engine.Engine | None, dict[str, Setting]]:
     """Find the engine that a wish needs or can use, and say why it is used or not where that was left to us."""
-    if wish.backend == "process":
+    if wish.backend in ("process", "fake"):
         if wish.generator == "container":
             raise UsageError("A generator in a container needs servers in containers too; add --backend container.")
         return None, {}

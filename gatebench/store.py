@@ -6,6 +6,7 @@ run came about nor what is thought of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -62,7 +63,8 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # each line was seen on the disk, or its failure told
+            self._file.close()
 
     def _write(self, line: bytes) -> None:
         try:

@@ -105,3 +105,9 @@ def test_pips_index_is_handed_to_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:3/simple")
     assert envs.index()["UV_DEFAULT_INDEX"] == "http://127.0.0.1:3/simple", "what uv was told stands"
     assert os.environ["UV_DEFAULT_INDEX"].endswith("3/simple")
+
+
+def test_pins_that_cannot_be_kept_are_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".envs").write_text("a file where a folder is wanted", encoding="utf-8")
+    with pytest.raises(MachineError, match=r"Pins cannot be kept in .* make it writable"):
+        envs.pinned(tmp_path, "stacks", "a+b", ["small"])

@@ -24,7 +24,7 @@ import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,7 +142,7 @@ def test_where_no_base_can_be_had_the_ways_out_are_named(engine: Engine, version
         of_version(engine, version, []).base()
     said = str(caught.value)
     assert re.match(rf"The image python:{version}-slim could not be pulled \(.+\); run", said)
-    assert said.endswith("; run `make base-image`, or choose --backend process.")
+    assert said.endswith("; run `make base-image` for one with Debian's own Python, or choose --backend process.")
     assert "\n" not in said
 
 
@@ -473,6 +473,13 @@ def built(
             yield Built(tree=tree, image=image, attributes=engine.client.images.get(image.id).attrs)
     finally:
         patched.undo()
+
+
+@pytest.mark.slow
+def test_a_base_that_holds_another_python_than_the_plans_is_refused(built: Built, engine: Engine, base: str) -> None:
+    images = replace(built.tree.images(engine, base), python="3.99")
+    with pytest.raises(UsageError, match=rf"to run on Python 3\.99, and the image {base} has 3\.\d+\.\d+; name"):
+        images.stack(built.tree.stack)
 
 
 def layers(engine: Engine, image: str) -> list[str]:

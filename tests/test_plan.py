@@ -170,6 +170,8 @@ def test_a_plan_that_says_nothing_of_containers_has_the_usual_ones(tmp_path: Pat
         ("container = 1\n", "", "'container' holds 1; expected a table"),
         ("", '[container]\nnetwork = "token ring"\n', "'network' holds 'token ring'"),
         ("", "[container]\nmemory_mib = 0\n", "'memory_mib' holds 0"),
+        ("", "[container]\nmemory_mib = 6\n", "a whole number of MiB from 64"),
+        ("", "[container]\npids = 3\n", "from 64"),
         ("", "[container]\nmemory = 512\n", "'memory' is unknown. Did you mean memory_mib"),
     ],
 )

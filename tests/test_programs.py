@@ -106,6 +106,17 @@ def test_a_stranger_on_the_port_is_not_taken_for_our_own(tmp_path: Path, monkeyp
             serving(idle, tmp_path).__enter__()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_program_of_another_user_that_does_not_show_what_it_listens_on_is_believed(tmp_path: Path) -> None:
+    with serving(SERVER, tmp_path) as it:
+        other = os.fork()
+        if not other:
+            os.setuid(65534)
+            os._exit(programs._listens(it.program.pids, it.port + 1))
+        assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 1
+        assert not programs._listens(it.program.pids, it.port + 1), "to its own user it is known better"
+
+
 def test_a_free_port_is_free() -> None:
     with socket.create_server(("127.0.0.1", programs.free_port())):
         pass

@@ -252,7 +252,7 @@ def test_a_page_of_containers_says_how_they_were_made_and_on_which_network(tmp_p
     images = {name: {**parts, "image": {"image id": "0123456789ab"}} for name, parts in made.stacks.items()}
     text = Page(built(tmp_path / "one", replace(made, stacks=images))[1]).text
     assert "what its published ports cost is part of every figure" in text
-    for said in ("Docker 29.1", "Memory limit, MiB", "0123456789ab", "Container's memory, page cache included"):
+    for said in ("Docker 29.1", "Memory limit, MiB", "0123456789ab", "Memory charged to the container"):
         assert said in text
     inside = replace(made, surroundings={**about, "generator": "container"})
     assert "load went over their own loopback" in Page(built(tmp_path / "two", inside)[1]).text

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatebench import records, store
-from gatebench.errors import UsageError
+from gatebench.errors import MachineError, UsageError
 from gatebench.model import Run, Session, Setting, Step, Usage
 
 SMALL = sessions.session(measures=("plain closed(64)", "websocket hold(2000)"), blocks=2)
@@ -359,3 +360,12 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
     (tmp_path / "example.jsonl").write_text(found[1], encoding="utf-8")
     read = store.read(tmp_path / "example.jsonl")
     assert (len(read.runs), read.notices) == (1, ())
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_never_as_a_traceback(tmp_path: Path) -> None:
+    """What a full disk does: nothing more can be written, and what is still to be written fails again at the end."""
+    writer = store.Writer(tmp_path / "s.jsonl", SMALL)
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), writer._file.fileno())
+    with pytest.raises(MachineError, match="make room"), writer:
+        writer.add(SMALL.runs[0])

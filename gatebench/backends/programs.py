@@ -140,12 +140,12 @@ class _Process:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block ends: nothing is started, or half ended, that nobody knows of."""
+    """Hold signals that end us back until the block ends: nothing is started, or half ended, that nobody knows of."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     held: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in before:
         signal.signal(number, lambda got, _frame: held.append(got))
     try:
@@ -208,12 +208,19 @@ def _says_taken(log: str) -> bool:
 
 
 def _listens(pids: Iterable[int], port: int) -> bool:
-    """Say whether the program itself listens there, in whatever network it is, and not a stranger who was quicker."""
+    """Say whether the program itself listens there, in whatever network it is, and not a stranger who was quicker.
+
+    A program of another user does not show what it has open; it is then believed.
+    """
     for one in (each for pid in pids for each in tree(pid)):
-        with contextlib.suppress(OSError):
+        try:
             held = {str(file.readlink()) for file in Path(f"/proc/{one}/fd").iterdir()}
-            if any(f"socket:[{inode}]" in held for inode in _listening(one, port)):
-                return True
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        if any(f"socket:[{inode}]" in held for inode in _listening(one, port)):
+            return True
     return False
 
 

@@ -150,9 +150,9 @@ class ContainerBackend:
             where = ["--host", self._bind, "--port", str(port)]
             words = ["python3", "-m", "gatebench.nothing", *where, *options]
             # It ends with its standard input, which is therefore left open.
-            return self.started(image, "server", "nothing", words, cpus=placement.server, stdin=True)
+            return self.started(image, "server", "do-nothing-server", words, cpus=placement.server, stdin=True)
 
-        with self._answering("nothing", launch) as serving:
+        with self._answering("the do-nothing server", launch) as serving:
             yield serving
 
     def _answering(self, name: str, launch: Callable[[int], AbstractContextManager[Program]]) -> Any:

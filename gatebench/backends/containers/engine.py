@@ -34,6 +34,7 @@ OWNER = "gatebench.owner"  # the process that a container or network belongs to
 OLDEST = (20, 10)
 OLDEST_CLIENT = (18, 9)  # before, there was no BuildKit in it
 BUILDX_CLIENT = (23, 0)  # since then it builds with buildx alone
+FIRST_ANSWER_S = 10.0  # to say that it is there
 ANSWER_S = 60.0  # the engine may be busy with removing what was large
 COMMAND_S = 20.0  # for the docker command to say what it is
 SOCKET = "unix:///var/run/docker.sock"
@@ -94,7 +95,7 @@ def find() -> Engine:
         )
     with contextlib.ExitStack() as cleanup:
         try:
-            client = docker.DockerClient(base_url=address, version="auto", timeout=int(ANSWER_S))
+            client = docker.DockerClient(base_url=address, version="auto", timeout=int(FIRST_ANSWER_S))
             cleanup.callback(client.close)
             version, about = str(client.version().get("Version")), client.info()
         except (DockerException, requests.RequestException) as error:
@@ -105,6 +106,7 @@ def find() -> Engine:
             oldest = ".".join(map(str, OLDEST))
             raise MachineError(f"The Docker engine at {address} is {version}, and {oldest} or newer is needed.")
         cleanup.pop_all()
+    client.api.timeout = int(ANSWER_S)
     return Engine(client=client, address=address, version=version, cgroup=f"v{about.get('CgroupVersion') or 1}")
 
 
@@ -195,10 +197,10 @@ class Thing:
 
 
 def leftovers(engine: Engine) -> list[Thing]:
-    """List containers and networks whose process is gone, and images that newer ones have taken the name of.
+    """List containers and networks whose process is gone.
 
-    Such an image that a container still uses is left for later. What never had a process of ours is somebody's own:
-    a stack that was started by hand.
+    What never had a process of ours is somebody's own: a stack that was started by hand. Images are no leftovers:
+    they make the next session short, and one that lost its name to a newer one may be wanted for a next trial.
     """
     wanted: dict[str, Any] = {"label": [LABEL, OWNER]}
     with engine.asked("listing what was left behind"):
@@ -212,9 +214,7 @@ def leftovers(engine: Engine) -> list[Thing]:
             for one in engine.client.networks.list(filters=wanted)
             if not _is_owned(one.attrs["Labels"])
         ]
-        used = {one["ImageID"] for one in engine.client.api.containers(all=True)}
-        dangling = [thing for thing in images(engine) if not thing.name and thing.id not in used]
-    return [*containers, *networks, *dangling]
+    return [*containers, *networks]
 
 
 def images(engine: Engine) -> list[Thing]:

@@ -62,7 +62,7 @@ class Images:
     engine: Engine
     root: Path
     scratch: Path
-    python: str  # the version to be had in them
+    python: str  # the version that stacks run on
     wanted: Containment
     told: Callable[[str], None] = lambda _: None
     _made: dict[str, Image] = field(default_factory=dict)
@@ -76,7 +76,11 @@ class Images:
             except MachineError as error:
                 found = self._at_hand(own) if own else None
                 if found is None:
-                    helps = "run `make base-image`" if own else "name another base in the plan"
+                    helps = (
+                        "run `make base-image` for one with Debian's own Python"
+                        if own
+                        else "name another base in the plan"
+                    )
                     raise MachineError(f"{error}; {helps}, or choose --backend process.") from error
                 self._made["base"] = found
         return self._made["base"]
@@ -85,13 +89,20 @@ class Images:
         """Build the image of a stack."""
         requirements = (*stack.app.requirements, *stack.server.requirements)
         apps = stack.app.folder.parent
-        return self._built(
+        built = self._built(
             stack.name,
             "stack",
             {"APP": stack.app.name, "SERVER": stack.server.name},
             pins=envs.pinned(self.root, "stacks", stack.name, requirements),
             folders={"apps/work": apps / "work", f"apps/{stack.app.name}": stack.app.folder},
         )
+        inside, wanted = built.versions["python"], self.python.removesuffix("t")
+        if inside != wanted and not inside.startswith(f"{wanted}."):
+            raise UsageError(
+                f"Stacks are to run on Python {self.python}, and the image {self.base().name} has {inside}; name the "
+                "version that it has as the plan's 'python', or another base."
+            )
+        return built
 
     def service(self, service: Service) -> Image:
         """Give the official image of a service, or build one: of Debian's packages, or of its requirements."""
