@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,10 +96,11 @@ def find() -> Engine:
         )
     with contextlib.ExitStack() as cleanup:
         try:
+            _knock(address)
             client = docker.DockerClient(base_url=address, version="auto", timeout=int(FIRST_ANSWER_S))
             cleanup.callback(client.close)
             version, about = str(client.version().get("Version")), client.info()
-        except (DockerException, requests.RequestException) as error:
+        except (DockerException, requests.RequestException, OSError) as error:
             raise MachineError(
                 f"No Docker engine answers at {address}; start one, or choose --backend process."
             ) from error
@@ -108,6 +110,14 @@ def find() -> Engine:
         cleanup.pop_all()
     client.api.timeout = int(ANSWER_S)
     return Engine(client=client, address=address, version=version, cgroup=f"v{about.get('CgroupVersion') or 1}")
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at a Unix socket; the SDK would leave a socket of its own open where nobody does."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(FIRST_ANSWER_S)
+            probe.connect(address.removeprefix("unix://"))
 
 
 def _address() -> str:
