@@ -508,7 +508,13 @@ def test_a_server_that_runs_out_of_memory_in_mid_trial_is_told_as_such(
     )
 
 
-def test_a_stack_that_dies_as_it_starts_is_told_with_its_last_lines(conductor: Conductor, engine: Engine) -> None:
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_stack_that_dies_as_it_starts_is_told_with_its_last_lines(
+    conductor: Conductor, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, seen: bool
+) -> None:
+    """Also one that the kernel no longer shows while the engine still takes it for running."""
+    if not seen:
+        monkeypatch.setattr(container, "is_visible", lambda *_: False)
     dying = with_command(
         conductor,
         conductor.stacks[WSGI],

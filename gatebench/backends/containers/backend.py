@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
@@ -50,6 +51,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a network of its own, whose ports 
 TMPFS = {"/tmp": "rw,nosuid,nodev,noexec,mode=1777"}  # noqa: S108 - a container's own
 CONFLICT = 409
 NAME_TRIES = 3
+END_S = 2.0  # for the engine to learn that a container ended; the kernel knew before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -296,8 +298,10 @@ class ContainerBackend:
             )
 
     def _refuse_other_kernel(self, container: Container) -> None:
-        """Say so at once where a container runs and yet is not to be seen: nothing would answer on loopback."""
+        """Say so where a container runs and yet is not to be seen: nothing would answer on loopback."""
         with self.engine.asked("looking at a container"):
+            with contextlib.suppress(requests.RequestException):
+                container.wait(timeout=END_S)  # one that has just ended is not to be seen either
             container.reload()
         if container.attrs["State"]["Running"]:
             raise MachineError(
