@@ -7,7 +7,7 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-generator bench-containers base-image quick report test test-slow test-container lint check pins wheel clean
+.PHONY: help install bench bench-generator bench-containers base-image quick report test test-slow test-container lint check pins update wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -62,11 +62,15 @@ lint: install ## types and style
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-check: install ## speak the contract to every stack
-	@$(BIN)/gatebench check
+check: install ## speak the contract to every stack that can run here
+	@$(BIN)/gatebench check --all
 
-pins: install ## renew every file of requirements/
+pins: install ## renew every file of requirements/, and docs/stacks.md
 	@$(BIN)/python -m gatebench.envs
+	@$(BIN)/gatebench list --markdown > docs/stacks.md
+
+update: pins ## the same, then see that every stack still keeps the contract
+	@$(MAKE) --no-print-directory install check
 
 wheel: install ## build the package
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist

@@ -1,4 +1,4 @@
-"""Folders and TOML files to App, Server, Service, Scenario and Stack.
+"""Folders and TOML files to App, Server, Bridge, Service and Scenario.
 
 Knows where declarations lie and what may stand in them; a name is its folder's or file's name. Must not know how
 anything is started or measured. Every fault is a UsageError that names file, key, what was found, what is expected.
@@ -7,114 +7,52 @@ anything is started or measured. Every fault is a UsageError that names file, ke
 from __future__ import annotations
 
 import ast
-import difflib
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from gatebench.errors import UsageError
-from gatebench.model import App, Interface, Scenario, Server, Service, Setting, Stack
-
-T = TypeVar("T")
+from gatebench.model import (
+    App,
+    Bridge,
+    Choice,
+    Front,
+    Interface,
+    Scenario,
+    Server,
+    Service,
+    Setting,
+    Side,
+    Takes,
+    Visit,
+)
+from gatebench.toml import (
+    REQUIRED,
+    Table,
+    fill,
+    flag,
+    interface,
+    load_toml,
+    share,
+    table,
+    tables,
+    text,
+    texts,
+    texts_by_name,
+    whole,
+)
 
 NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"  # what a name may be made of, so that stack names can be read back
+RESERVED = ("bridge", "stage", "asgi", "wsgi")  # what stands in a stack's brackets beside axes
 READY = "plaintext"  # the route that every app offers
-REQUIRED: Any = object()
-
-
-class Table:
-    """A TOML table (or a literal) that is read key by key, so that nothing in it goes unread."""
-
-    def __init__(self, place: str, data: Mapping[str, Any]) -> None:
-        self._place, self._data, self._known = place, data, set[str]()
-
-    def take(self, key: str, expected: str, read: Callable[[Any], T | None], default: T = REQUIRED) -> T:
-        """Read one key; `read` answers None where the value is not as `expected`."""
-        self._known.add(key)
-        if key not in self._data:
-            if default is REQUIRED:
-                near = difflib.get_close_matches(key, set(self._data) - self._known, n=1)
-                found = f"; found '{near[0]}' instead" if near else ""
-                raise UsageError(f"{self._place}: the key '{key}' is missing; expected {expected}{found}.")
-            return default
-        value = read(self._data[key])
-        if value is None:
-            found = self._data[key]
-            raise UsageError(f"{self._place}: the key '{key}' holds {found!r}; expected {expected}.")
-        return value
-
-    def done(self) -> None:
-        """Refuse keys that nobody asked for: a misspelt setting must not pass unseen."""
-        for key in self._data:
-            if key not in self._known:
-                hint = suggest(key, self._known) or f"Known are: {', '.join(sorted(self._known))}."
-                raise UsageError(f"{self._place}: the key '{key}' is unknown. {hint}")
-
-
-def text(value: Any) -> str | None:
-    """Take a string that is not blank."""
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def texts(value: Any) -> tuple[str, ...] | None:
-    """Take a list of strings."""
-    return tuple(value) if isinstance(value, list) and all(text(item) for item in value) else None
-
-
-def whole(value: Any) -> int | None:
-    """Take a whole number from 1 to a million."""
-    return value if type(value) is int and 1 <= value <= 1_000_000 else None
-
-
-def seconds(value: Any) -> float | None:
-    """Take a positive number of seconds, at most an hour."""
-    return float(value) if type(value) in (int, float) and 0 < value <= 3600 else None
-
-
-def share(value: Any) -> float | None:
-    """Take a share of 1 that is less than all."""
-    return float(value) if type(value) in (int, float) and 0 <= value < 1 else None
-
-
-def interface(value: Any) -> Interface | None:
-    """Take one of the two gateway interfaces."""
-    return value if value in ("wsgi", "asgi") else None
-
-
-def table(value: Any) -> dict[str, Any] | None:
-    """Take a table, whatever stands in it."""
-    return dict(value) if isinstance(value, dict) else None
-
-
-def reasons(value: Any) -> dict[str, str] | None:
-    """Take a table of routes with the reason why they are lacking."""
-    return dict(value) if isinstance(value, dict) and all(text(item) for item in value.values()) else None
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Name the nearest known names, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    return f"Did you mean {' or '.join(near)}?" if near else ""
-
-
-def find(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """Look a name up; UsageError with the nearest names where there is none."""
-    if name not in known:
-        hint = suggest(name, known) or f"Known are: {', '.join(sorted(known)) or 'none'}."
-        raise UsageError(f"There is no {kind} named '{name}'. {hint}")
-    return known[name]
-
-
-def load_toml(path: Path, root: Path) -> Table:
-    """Read a TOML file whose place is named relative to `root`."""
-    place = str(path.relative_to(root))
-    try:
-        return Table(place, tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{place}: this is not TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"{place}: cannot be read: {error.strerror}.") from error
+NONE: tuple[str, ...] = ()
+KINDS = ("postgresql", "mysql", "redis", "http")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MOST_LETTERS = 60  # of the name of somebody's own app: files are named after it
 
 
 def _settings(declared: Table, place: str, default: Any = REQUIRED) -> dict[str, Setting]:
@@ -152,36 +90,235 @@ def _lines(path: Path, root: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"{path.relative_to(root)}: cannot be read; expected one requirement a line ({error})."
+            f"{path.relative_to(root)}: cannot be read; expected one requirement a line ({why})."
         ) from error
     stripped = (line.split(" #")[0].strip() for line in lines)
     return tuple(line for line in stripped if line and not line.startswith("#"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What apps/work/axes.toml declares: who may do the work of apps."""
+
+    requirements: tuple[str, ...] = ()  # of all who use it
+    axes: Mapping[Side, Mapping[str, tuple[Choice, ...]]] = field(default_factory=dict)  # the default first
+
+
+def work(root: Path) -> Work | None:
+    """Read apps/work/axes.toml; None in a tree whose apps do their work themselves."""
+    path = root / "apps" / "work" / "axes.toml"
+    if not path.is_file():
+        return None
+    declared, place = load_toml(path, root), str(path.relative_to(root))
+    requirements = declared.take("requirements", "a list of requirements", texts, default=NONE)
+    sides: dict[Side, Mapping[str, tuple[Choice, ...]]] = {}
+    for side in ("sync", "aio"):
+        sides[side] = _axes(declared.take(side, "a table of axes", table, default={}), f"{place} [{side}]")
+    declared.done()
+    return Work(requirements=requirements, axes=sides)
+
+
+def _axes(axes: Mapping[str, Any], place: str) -> dict[str, tuple[Choice, ...]]:
+    """Read axes, each a table of its values; the first value is the default."""
+    read: dict[str, tuple[Choice, ...]] = {}
+    for axis, values in axes.items():
+        if axis in RESERVED or _name(axis) is None or not isinstance(values, dict) or not values:
+            raise UsageError(
+                f"{place}: the axis '{axis}' holds {values!r}; expected a table of its values, under a name of a-z, "
+                f"0-9, '_' and '-' that is none of {', '.join(RESERVED)}."
+            )
+        read[axis] = tuple(_choices(axis, values, f"{place} {axis}"))
+    return read
+
+
+def _choices(axis: str, values: Mapping[str, Any], place: str) -> Iterator[Choice]:
+    for number, (value, given) in enumerate(values.items()):
+        if _name(value) is None or not isinstance(given, dict):
+            raise UsageError(
+                f"{place}: the value '{value}' holds {given!r}; expected a table under a name of a-z, 0-9, '_', '-'."
+            )
+        declared = Table(f"{place}.{value}", given)
+        yield Choice(
+            axis=axis,
+            value=value,
+            default=number == 0,
+            requirements=declared.take("requirements", "a list of requirements", texts, default=()),
+            target=declared.take("target", 'an import path such as "app:app"', text, default=None),
+            work=declared.take("work", '"sync" or "aio"', _side, default=None),
+            instead=declared.take("instead", "a table of services", texts_by_name, default={}),
+            lacks=declared.take("lacks", "a table of routes with reasons", texts_by_name, default={}),
+        )
+        declared.done()
+
+
+def _side(value: Any) -> Side | None:
+    return value if value in ("sync", "aio") else None
+
+
 def apps(root: Path) -> dict[str, App]:
     """Find every folder of apps/ that holds an app.toml."""
-    return {path.parent.name: _app(path, root) for path in sorted(_folder(root, "apps").glob("*/app.toml"))}
+    shared = work(root)
+    return {path.parent.name: _app(path, root, shared) for path in sorted(_folder(root, "apps").glob("*/app.toml"))}
 
 
-def _app(path: Path, root: Path) -> App:
-    declared = load_toml(path, root)
+def _app(path: Path, root: Path, shared: Work | None) -> App:
+    declared, place = load_toml(path, root), str(path.relative_to(root))
     spoken: Interface = declared.take("interface", '"wsgi" or "asgi"', interface)
-    work = {"wsgi": "requirements-sync.txt", "asgi": "requirements-aio.txt"}[spoken]
-    shared = path.parent.parent / "work" / work
+    usual: Side = "sync" if spoken == "wsgi" else "aio"
     app = App(
         name=_named(path.parent, root),
         interface=spoken,
         target=declared.take("target", 'an import path such as "app:app"', text),
         folder=path.parent,
-        requirements=_lines(path.parent / "requirements.txt", root)
-        + (_lines(shared, root) if shared.exists() else ()),
-        lacks=declared.take("lacks", "a table of routes with reasons", reasons, default={}),
+        requirements=_lines(path.parent / "requirements.txt", root) + (shared.requirements if shared else ()),
+        lacks=declared.take("lacks", "a table of routes with reasons", texts_by_name, default={}),
+        work=declared.take("work", '"sync" or "aio"', _side, default=usual) if shared else None,
+        axes=_axes(declared.take("axes", "a table of axes", table, default={}), f"{place} [axes]"),
     )
     declared.done()
     if READY in app.lacks:
-        raise UsageError(f"{path.relative_to(root)}: the route '{READY}' may not be lacking: it tells who is ready.")
+        raise UsageError(f"{place}: the route '{READY}' may not be lacking: it tells who is ready.")
+    for axis in app.axes:
+        if shared and any(axis in axes for axes in shared.axes.values()):
+            raise UsageError(
+                f"{place} [axes]: the axis '{axis}' is one of apps/work/axes.toml; expected another name."
+            )
     return app
+
+
+def own(folder: Path) -> App:
+    """Read somebody's own app, wherever it lies: what it is, what it requires, and which of its paths are visited."""
+    path = _own_file(folder)
+    declared = load_toml(path, folder)
+    lines = _lines(folder / "requirements.txt", folder) if (folder / "requirements.txt").exists() else NONE
+    name = declared.take(
+        "name",
+        f"at most {MOST_LETTERS} of a-z, 0-9, '_' and '-', beginning with a letter or digit",
+        _name,
+        default=_name(folder.resolve().name),
+    )
+    if name is None:
+        raise UsageError(
+            f"app.toml: the folder's name '{folder.resolve().name}' cannot be the app's; add a key 'name'."
+        )
+    app = App(
+        name=name,
+        interface=declared.take("interface", '"wsgi" or "asgi"', interface),
+        target=declared.take("target", 'an import path such as "app:app"', _target),
+        folder=folder.resolve(),
+        requirements=lines + declared.take("requirements", "a list of requirements", texts, default=NONE),
+        visits=tuple(_visits(declared)),
+        services=declared.take("services", "a list of services", texts, default=NONE),
+    )
+    declared.done()
+    for line in app.requirements:
+        _check_requirement(line, "requirements.txt" if line in lines else "app.toml")
+    if not any(visit.method == "GET" and visit.status == 200 for visit in app.visits):
+        raise UsageError(
+            "app.toml: no path is answered with 200 to a GET; one of them has to tell that the app is up."
+        )
+    return app
+
+
+def _own_file(folder: Path) -> Path:
+    """Find the app.toml of somebody's own app, in a folder that can be imported from."""
+    path = folder / "app.toml"
+    try:
+        found, is_folder, is_there = path.is_file(), folder.is_dir(), folder.exists()
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be looked into ({error.strerror}).") from error
+    if not is_there:
+        raise UsageError(f"There is no folder {folder}; --app takes the one that holds your app.toml.")
+    if not is_folder:
+        raise UsageError(f"{folder} is no folder; --app takes the one that holds your app.toml.")
+    if not found:
+        raise UsageError(f"There is no app.toml in {folder}; docs/own-app.md shows what stands in one.")
+    if os.pathsep in str(folder.resolve()):
+        raise UsageError(
+            f"Python cannot import from {folder.resolve()}: there is a '{os.pathsep}' in it; move the app elsewhere."
+        )
+    return path
+
+
+def _check_requirement(line: str, place: str) -> None:
+    """Refuse what cannot be locked, before anything is built."""
+    try:
+        wanted = Requirement(line)
+    except InvalidRequirement:
+        wanted = None
+    if wanted is None or wanted.url:
+        raise UsageError(
+            f"{place}: '{line}' cannot be locked; expected a package's name with or without versions, such as "
+            '"flask>=3": no option, no file, no address.'
+        )
+
+
+def _target(value: Any) -> str | None:
+    """Take module:callable, each of names with dots between them."""
+    module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
+    names = (*module.split("."), *attribute.split("."))
+    return value if colon and all(map(str.isidentifier, names)) and not module.endswith(".py") else None
+
+
+def _content_type(value: Any) -> str | None:
+    sound = isinstance(value, str) and value.strip() and value.isascii() and value.isprintable()
+    return value if sound else None
+
+
+def _name(value: Any) -> str | None:
+    """Take what a stack's and a file's name can hold."""
+    sound = isinstance(value, str) and 0 < len(value) <= MOST_LETTERS and not set(value) - set(NAME)
+    return value if sound and value[0].isalnum() else None
+
+
+def _visits(declared: Table) -> Iterator[Visit]:
+    for number, given in enumerate(
+        declared.take("paths", "a list of tables [[paths]], each with a path", _tables), 1
+    ):
+        one = Table(f"app.toml [[paths]] {number}", given)
+        yield Visit(
+            path=one.take("path", 'a path such as "/items?page=1"', _path),
+            method=one.take("method", f"one of {', '.join(METHODS)}", _method, default="GET"),
+            status=one.take("status", "a status from 200 to 599", _status, default=200),
+            body=one.take("body", "the request's body, a text", _any_text, default=None),
+            content_type=one.take("content_type", "the body's kind, in ASCII", _content_type, default=None),
+            weight=one.take("weight", "a number above 0: how often, beside the others", _weight, default=1.0),
+        )
+        one.done()
+
+
+def _tables(value: Any) -> list[dict[str, Any]] | None:
+    sound = isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+    return value if sound else None
+
+
+def _path(value: Any) -> str | None:
+    sound = (
+        isinstance(value, str)
+        and value.startswith("/")
+        and value.isascii()
+        and value.isprintable()
+        and not set(value) & set(" #")
+    )
+    return value if sound else None
+
+
+def _method(value: Any) -> str | None:
+    return value if value in METHODS else None
+
+
+def _status(value: Any) -> int | None:
+    return value if type(value) is int and 200 <= value <= 599 else None
+
+
+def _any_text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _weight(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 < value <= 1_000_000 else None
 
 
 def servers(root: Path) -> dict[str, Server]:
@@ -198,16 +335,73 @@ def _server(path: Path, root: Path) -> Server:
         command=declared.take("command", "a list of words", texts),
         settings=_settings(declared, place),
         protocols=declared.take("protocols", "a list of protocols", texts),
-        lacks=declared.take("lacks", "a table of routes with reasons", reasons, default={}),
+        lacks=declared.take("lacks", "a table of routes with reasons", texts_by_name, default={}),
+        lacks_with=declared.take(
+            "lacks_with", "a table of apps, each with routes and reasons", _lacks_with, default={}
+        ),
+        only=declared.take("only", "a list of apps", texts, default=()),
+        cannot=declared.take("cannot", "a table of apps with reasons", texts_by_name, default={}),
+        needs=declared.take("needs", "a table of programs with Debian's packages", texts_by_name, default={}),
+        takes=_takes(declared.take("takes", "a table of interfaces", tables, default={}), f"{place} [takes]"),
+        tls=declared.take(
+            "tls", "true or false", lambda value: value if isinstance(value, bool) else None, default=False
+        ),
+        folder=path.parent.parent,
     )
     declared.done()
+    if server.interface in server.takes:
+        raise UsageError(f"{place}: [takes.{server.interface}] is its own interface; expected the other one.")
     settings = Table(f"{place} [settings]", server.settings)
     settings.take("workers", "a whole number from 1", whole)
     settings.take("pool_size", "a whole number from 1", whole)
     settings.take("keep_alive_s", "seconds, 0 where every connection is closed", _keep_alive)
     settings.take("concurrency", "a whole number from 1: requests that a worker holds at once", whole, default=1)
-    _check_words(path, root, server.command, server.settings, ("python", "host", "port", "target"))
+    given = ("python", "host", "port", "target", "bin", "launchers", "scratch")
+    _check_words(path, root, server.command, server.settings, given)
     return server
+
+
+def _takes(given: Mapping[str, Mapping[str, Any]], place: str, target: str = "{target}") -> dict[Interface, Takes]:
+    """Read how apps of an interface are taken."""
+    read: dict[Interface, Takes] = {}
+    for name, one in given.items():
+        known = interface(name)
+        if known is None:
+            raise UsageError(f"{place}: the key '{name}' is unknown; expected wsgi or asgi.")
+        declared = Table(f"{place} {name}", one)
+        read[known] = Takes(
+            target=declared.take("target", "an import path", text, default=target),
+            settings=_settings(declared, f"{place} {name}", default={}),
+            lacks=declared.take("lacks", "a table of routes with reasons", texts_by_name, default={}),
+            lacks_with=declared.take("lacks_with", "a table of apps, each with its lacks", _lacks_with, default={}),
+        )
+        declared.done()
+    return read
+
+
+def _lacks_with(value: Any) -> dict[str, dict[str, str]] | None:
+    given = tables(value)
+    return None if given is None or any(texts_by_name(one) is None for one in given.values()) else given
+
+
+def bridges(root: Path) -> dict[str, Bridge]:
+    """Find every file of compose/bridges/; a tree without bridges has none."""
+    return {path.stem: _bridge(path, root) for path in sorted((root / "compose" / "bridges").glob("*.toml"))}
+
+
+def _bridge(path: Path, root: Path) -> Bridge:
+    declared, place = load_toml(path, root), str(path.relative_to(root))
+    requirements = declared.take("requirements", "a list of requirements", texts, default=NONE)
+    given = {name: declared.take(name, "a table", table, default=None) for name in ("wsgi", "asgi")}
+    bridge = Bridge(
+        name=_named(path, root),
+        requirements=requirements,
+        takes=_takes({name: one for name, one in given.items() if one is not None}, place, REQUIRED),
+    )
+    declared.done()
+    if not bridge.takes:
+        raise UsageError(f"{place}: takes no app; expected a table [wsgi] or [asgi].")
+    return bridge
 
 
 def _keep_alive(value: Any) -> float | None:
@@ -224,19 +418,44 @@ def _check_words(
         raise UsageError(f"{path.relative_to(root)}: {error}") from error
 
 
-def fill(words: Iterable[str], values: Mapping[str, Setting]) -> list[str]:
-    """Put values in the place of {names}; booleans come out as true and false."""
-    plain = {key: str(value).lower() if isinstance(value, bool) else value for key, value in values.items()}
-    filled = []
-    for word in words:
-        try:
-            filled.append(word.format_map(plain))
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise UsageError(
-                f"the word '{word}' of the command cannot be filled ({error}); "
-                f"known are {', '.join('{' + name + '}' for name in sorted(plain))}."
-            ) from error
-    return filled
+def fronts(root: Path) -> dict[str, Front]:
+    """Find every file of compose/fronts/; a tree without fronts has none."""
+    return {path.stem: _front(path, root) for path in sorted((root / "compose" / "fronts").glob("*.toml"))}
+
+
+def _front(path: Path, root: Path) -> Front:
+    declared, place = load_toml(path, root), str(path.relative_to(root))
+    template = path.parent / declared.take("template", "a file beside this one", text)
+    container = _contained(declared, place)
+    front = Front(
+        name=_named(path, root),
+        template=_text(template, root),
+        settings=_settings(declared, place),
+        stages=declared.take("stages", "a table of stages with the share of WSGI", _stages),
+        needs=declared.take("needs", "a table of programs with Debian's packages", texts_by_name, default={}),
+        image=container["image"],
+        packages=container["packages"],
+    )
+    declared.done()
+    Table(f"{place} [settings]", front.settings).take("keep_alive_s", "seconds", _keep_alive)
+    return front
+
+
+def _text(path: Path, root: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path.relative_to(root)}: cannot be read ({why}).") from error
+
+
+def _stages(value: Any) -> dict[str, float] | None:
+    sound = (
+        isinstance(value, dict)
+        and value
+        and all(type(one) in (int, float) and 0 <= one <= 1 for one in value.values())
+    )
+    return {key: float(one) for key, one in value.items()} if sound else None
 
 
 def services(root: Path) -> dict[str, Service]:
@@ -250,7 +469,7 @@ def _service(path: Path, root: Path) -> Service:
     seed = declared.take("seed", "the path of an SQL file beside this one", text, default="")
     service = Service(
         name=_named(path, root),
-        kind=declared.take("kind", '"postgresql" or "http"', lambda v: v if v in ("postgresql", "http") else None),
+        kind=declared.take("kind", f"one of {', '.join(KINDS)}", lambda value: value if value in KINDS else None),
         variable=declared.take("variable", "the name of an environment variable", text),
         url=declared.take("url", "a URL with {port}", text),
         requirements=declared.take("requirements", "a list of requirements", texts),
@@ -258,6 +477,8 @@ def _service(path: Path, root: Path) -> Service:
         prepare=declared.take("prepare", "a list of words", texts, default=()),
         settings=_settings(declared, str(path.relative_to(root)), default={}),
         programs=declared.take("programs", "the folder of its programs, with a / at its end", text, default=""),
+        installed=declared.take("installed", "where Debian's programs lie, with a / at its end", text, default=""),
+        needs=declared.take("needs", "a table of programs with Debian's packages", texts_by_name, default={}),
         **_contained(declared, str(path.relative_to(root))),
         seed=path.parent / seed if seed else None,
         folder=path.parent,
@@ -301,6 +522,7 @@ def _scenario(path: Path, root: Path) -> Scenario:
         routes=declared.take("routes", "a list of the contract's routes", texts),
         services=declared.take("services", "a list of services", texts, default=()),
         error_limit=declared.take("error_limit", "a share from 0 to below 1", share, default=0.001),
+        front=declared.take("front", "true or false", flag, default=False),
     )
     declared.done()
     return scenario
@@ -325,12 +547,14 @@ def _literal(path: Path, place: str) -> Mapping[str, Any]:
     )
 
 
-def stacks(root: Path) -> dict[str, Stack]:
-    """Pair every app with every server of its interface; nothing lists the pairs."""
-    found = (
-        Stack(app=app, server=server)
-        for app in apps(root).values()
-        for server in servers(root).values()
-        if app.interface == server.interface
-    )
-    return {stack.name: stack for stack in found}
+def requirements(root: Path) -> list[str]:
+    """List all that any stack or service requires, each line once, in order."""
+    shared = work(root)
+    axes = [*shared.axes.values()] if shared else []
+    axes += [app.axes for app in apps(root).values()]
+    choices = [choice.requirements for each in axes for values in each.values() for choice in values]
+    found = [one.requirements for one in apps(root).values()]
+    found += [one.requirements for one in servers(root).values()]
+    found += [one.requirements for one in bridges(root).values()]
+    found += [one.requirements for one in services(root).values()]
+    return sorted({line for lines in (*found, *choices) for line in lines})

@@ -1,4 +1,4 @@
-"""An environment per stack and per service: pinned with hashes, built beside, renamed when whole.
+"""An environment for what stacks and services require: locked with hashes, built beside, renamed when whole.
 
 Knows uv and pins. Must not know servers, plans or results. The package index is the machine's own: pip's setting,
 handed to uv at run time, and written nowhere.
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from gatebench.errors import MachineError, UsageError
 
 TIMEOUT_S = 600.0
-FORM = b"2"  # of what an environment holds beside its packages; another one is built where it changes
+FORM = b"3"  # of what an environment holds beside its packages; another one is built where it changes
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\\n]+)( ; [^\\\n]+?)? *\\?$", re.MULTILINE)  # a line of a lock
+RESOLVED = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--quiet")
 ASK_VERSION = "import platform; print(platform.python_version())"
 
 
@@ -46,18 +51,16 @@ class Environment:
         return next(self.folder.glob("lib/python*/site-packages"))
 
 
-def pins_of(root: Path, group: str, name: str) -> Path:
-    """Say where the pins of a stack ("stacks") or a service ("services") are kept."""
-    return root / "requirements" / group / f"{name}.txt"
+def lock_of(root: Path) -> Path:
+    """Say where the tree keeps the versions that all its stacks and services share."""
+    return root / "requirements" / "stacks.txt"
 
 
-def digest(requirements: Sequence[str]) -> str:
-    """Name a set of requirements by its content."""
-    return hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:12]
+def pin(requirements: Sequence[str], path: Path, prefer: Path | None = None) -> None:
+    """Resolve requirements into a lock with hashes, for every Python from 3.11; it records no address.
 
-
-def pin(requirements: Sequence[str], path: Path) -> None:
-    """Resolve requirements into a file of pins with hashes, for every Python from 3.11; it records no address."""
+    Versions that the lock `prefer` has are kept where they can be.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,41 +68,72 @@ def pin(requirements: Sequence[str], path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, found = Path(folder) / "requirements.in", Path(folder) / "pins.txt"
         source.write_text("\n".join(requirements) + "\n", encoding="utf-8")
-        options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
-        _uv("pip", "compile", "--quiet", *options, "--output-file", str(found), str(source))
-        pins = found.read_text(encoding="utf-8")
+        if prefer is not None and prefer.exists():
+            shutil.copy(prefer, found)
+        _uv("pip", "compile", *RESOLVED, "--output-file", str(found), str(source))
         beside = path.with_suffix(".new")
-        beside.write_text(f"# of: {digest(requirements)}\n{pins}", encoding="utf-8")
+        shutil.copy(found, beside)
         beside.replace(path)
 
 
-def fresh(requirements: Sequence[str], path: Path) -> bool:
-    """Say whether a file of pins was made from these requirements."""
+def locked(root: Path, requirements: Sequence[str]) -> Path:
+    """Give a lock that these requirements are met by: the tree's own, else one that is resolved now, in .envs/."""
+    lock = lock_of(root)
+    if roots(lock, requirements) is not None:
+        return lock
+    name = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:16]
+    own = root / ".envs" / "locks" / f"{name}.txt"
+    if roots(own, requirements) is None:
+        pin(requirements, own, prefer=lock)
+    return own
+
+
+def roots(lock: Path, requirements: Sequence[str]) -> list[str] | None:
+    """Give requirements with the versions of a lock, as pip spells them; None where the lock does not meet one."""
     try:
-        return path.read_text(encoding="utf-8").startswith(f"# of: {digest(requirements)}\n")
+        versions = _versions(lock.read_text(encoding="utf-8"))
     except OSError:
-        return False
+        return None
+    found: list[str] = []
+    for line in requirements:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement as error:
+            raise UsageError(f"'{line}' is no requirement of Python's: {error}.") from error
+        if wanted.url is not None:
+            raise UsageError(f"'{line}' names an address; expected a package of the index, such as 'package>=1'.")
+        met = versions.get(canonicalize_name(wanted.name), [])
+        if not met and wanted.marker is not None and not wanted.marker.evaluate():
+            continue  # it is for other Pythons or systems, and so in no lock of ours
+        if not met or not all(wanted.specifier.contains(version, prereleases=True) for version, _ in met):
+            return None
+        extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
+        found += [f"{wanted.name}{extras}=={version}{marker}" for version, marker in met]
+    return found
 
 
-def pinned(root: Path, group: str, name: str, requirements: Sequence[str]) -> Path:
-    """Give the pins of these requirements: those kept in the tree where they fit, else resolved now, in .envs/."""
-    pins = pins_of(root, group, name)
-    if not fresh(requirements, pins):
-        pins = root / ".envs" / "pins" / f"{name}-{digest(requirements)}.txt"
-        if not fresh(requirements, pins):
-            pin(requirements, pins)
-    return pins
+def _versions(lock: str) -> dict[str, list[tuple[str, str]]]:
+    """Read a lock: package -> its versions, each with the marker that it holds for."""
+    read: dict[str, list[tuple[str, str]]] = {}
+    for name, version, marker in PINNED.findall(lock):
+        read.setdefault(canonicalize_name(name), []).append((version, marker))
+    return read
 
 
-def prepare(root: Path, group: str, name: str, requirements: Sequence[str], python: str | None = None) -> Environment:
-    """Give the environment of a stack or a service, building it where there is none of these pins yet.
+def prepare(root: Path, requirements: Sequence[str], python: str | None = None) -> Environment:
+    """Give an environment that holds these requirements, building it where there is none of these versions yet.
 
-    `python` is the version of its interpreter; None is the one that runs this.
+    `python` is the version of its interpreter; None is the one that runs this. Who requires the same shares one.
     """
-    pins = pinned(root, group, name, requirements)
-    content = pins.read_bytes() + (python or sys.version).encode() + FORM
-    folder = root / ".envs" / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
-    return _ready(folder) or _build(folder, pins, python or str(getattr(sys, "_base_executable", sys.executable)))
+    lock = locked(root, requirements)
+    wanted = roots(lock, requirements)
+    if wanted is None:
+        raise MachineError(f"The lock {lock.name} does not hold what it was made of; remove {lock} and try again.")
+    content = "\n".join([*sorted(wanted), python or sys.version]).encode() + lock.read_bytes() + FORM
+    folder = root / ".envs" / hashlib.sha256(content).hexdigest()[:16]
+    return _ready(folder) or _build(
+        folder, lock, wanted, python or str(getattr(sys, "_base_executable", sys.executable))
+    )
 
 
 def _ready(folder: Path) -> Environment | None:
@@ -108,10 +142,10 @@ def _ready(folder: Path) -> Environment | None:
     except (FileNotFoundError, ValueError):
         return None
     environment = Environment(folder=folder, versions=versions)
-    return environment if environment.python.exists() else None
+    return environment if isinstance(versions, dict) and environment.python.exists() else None
 
 
-def _build(folder: Path, pins: Path, base: str) -> Environment:
+def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Environment:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
@@ -123,10 +157,16 @@ def _build(folder: Path, pins: Path, base: str) -> Environment:
         )
         python = str(beside / "bin" / "python")
         # Compiled now, so that the first start of a server costs what the second does.
-        _uv("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", python, str(pins))
+        if wanted:
+            listed = beside / "requirements.txt"
+            listed.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+            options = ["--quiet", "--require-hashes", "--compile-bytecode", "--constraints", str(lock)]
+            _uv("pip", "install", *options, "--python", python, "--requirements", str(listed))
         asked = subprocess.run([python, "-c", ASK_VERSION], capture_output=True, text=True, check=True)
-        listed = _uv("pip", "list", "--format", "json", "--python", python)
-        (beside / "versions.json").write_text(json.dumps(versions(listed, asked.stdout), indent=1), encoding="utf-8")
+        installed = _uv("pip", "list", "--format", "json", "--python", python)
+        (beside / "versions.json").write_text(
+            json.dumps(versions(installed, asked.stdout), indent=1), encoding="utf-8"
+        )
         # Another session may have been quicker, which serves as well; a broken one makes room.
         if _ready(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -182,24 +222,12 @@ def index() -> dict[str, str]:
 
 
 def _renew(root: Path) -> None:
-    """Resolve every file of pins anew: the harness's own, each stack's and each service's."""
+    """Resolve every lock anew: the harness's own, and the one that all stacks and services share."""
     from gatebench import declare  # noqa: PLC0415 - only pinning needs it
 
-    project = [
-        "--universal",
-        "--python-version",
-        "3.11",
-        "--generate-hashes",
-        "--no-header",
-        "--no-annotate",
-        "--quiet",
-    ]
     own = str(root / "pyproject.toml")
-    _uv("pip", "compile", *project, "--upgrade", "--group", "dev", "-o", str(root / "requirements/dev.txt"), own)
-    for stack in declare.stacks(root).values():
-        pin((*stack.app.requirements, *stack.server.requirements), pins_of(root, "stacks", stack.name))
-    for service in declare.services(root).values():
-        pin(service.requirements, pins_of(root, "services", service.name))
+    _uv("pip", "compile", *RESOLVED, "--upgrade", "--group", "dev", "-o", str(root / "requirements/dev.txt"), own)
+    pin(declare.requirements(root), lock_of(root))
     pin(("uv",), root / "requirements" / "uv.txt")
 
 

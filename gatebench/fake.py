@@ -20,10 +20,10 @@ from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
 from gatebench.generator import Arrivals, Figures, Generator, Job
-from gatebench.model import Histogram, Placement, Service, Setting, Stack, Step, Usage
+from gatebench.model import AnyStack, Histogram, Placement, Service, Setting, Step, Usage
 
 SAMPLES = 2000
-INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0}
+INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0, "both": 1_500.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class _Program:
 
 @dataclass(slots=True)
 class _Watch:
-    stack: Stack
+    stack: AnyStack
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +51,7 @@ class _Watch:
 
     def read(self, start: float, end: float) -> Reading:
         window = end - start
-        memory = 2.0**20 * {"wsgi": 40, "asgi": 60}[self.stack.app.interface]
+        memory = 2.0**20 * {"wsgi": 40, "asgi": 60, "both": 110}[self.stack.interface]
         server = Usage(cpu_s=0.97 * window, pss_peak_bytes=memory, pss_mean_bytes=memory, processes=2, threads=2)
         idle = Usage(cpu_s=0.3 * window)
         return Reading(
@@ -68,11 +68,15 @@ class FakeBackend:
 
     name: str = "fake"
     surroundings: Mapping[str, Setting] = field(default_factory=dict)
-    serving: list[Stack] = field(default_factory=list)  # what the driver is told it meets
+    serving: list[AnyStack] = field(default_factory=list)  # what the driver is told it meets
 
-    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
         """Invent nothing: there are no versions."""
         return {}
+
+    def missing(self, wanted: AnyStack | Service) -> str | None:
+        """Miss nothing."""
+        return None
 
     @contextlib.contextmanager
     def services(self, wanted: Sequence[Service], placement: Placement) -> Iterator[Services]:
@@ -80,7 +84,7 @@ class FakeBackend:
         yield Services(urls={}, variables={}, pids=(), facts={})
 
     @contextlib.contextmanager
-    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         """Pretend that the stack answers."""
         self.serving.append(stack)
         yield Serving(host=HOST, port=1, ready_s=0.1, program=_Program())
@@ -115,7 +119,7 @@ class FakeDriver:
         most = 100_000.0  # the do-nothing server's rate
         if self.backend.serving:
             stack = self.backend.serving[-1]
-            most = INVENTED_RPS[stack.app.interface] * chance.lognormvariate(0, 0.05)
+            most = INVENTED_RPS[stack.interface] * chance.lognormvariate(0, 0.05)
         start, hold = time.perf_counter(), job.load.kind == "hold"
         steps = tuple(_steps(job, most)) if job.load.kind == "search" else ()
         arrivals, response_s = None, job.load.size / most

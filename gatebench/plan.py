@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gatebench.declare import Table, find, load_toml, seconds, text, texts, whole
-from gatebench.declare import table as declared_table
 from gatebench.errors import UsageError
-from gatebench.model import Containment, Load, Measure, Network, Plan, Scenario, Stack, Trial
+from gatebench.model import AnyStack, Containment, Load, Measure, Network, Plan, Scenario, Stack, Trial
+from gatebench.toml import Table, find, load_toml, seconds, text, texts, whole
+from gatebench.toml import table as declared_table
 
 MOST_BLOCKS = 1000
 DEFAULT_LOAD = Load(kind="closed", size=64)  # the matched profile's
@@ -93,6 +93,11 @@ def _at_least_64(value: Any) -> int | None:
     return value if type(value) is int and 64 <= value <= 4_000_000 else None
 
 
+def of_own(plan: Plan, stacks: Sequence[str], scenario: str) -> Plan:
+    """Put every stack of somebody's own app, and its one scenario, in the place of the plan's own."""
+    return replace(plan, stacks=tuple(stacks), measures=(Measure(scenario=scenario, load=DEFAULT_LOAD),))
+
+
 def networked(plan: Plan, name: str) -> Plan:
     """Put the network that was asked for in the place of the plan's own."""
     chosen = network(name)
@@ -158,10 +163,12 @@ def trials(plan: Plan) -> list[Trial]:
     return laid
 
 
-def check(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scenario]) -> None:
+def check(plan: Plan, stacks: Mapping[str, AnyStack], scenarios: Mapping[str, Scenario]) -> None:
     """Refuse a plan that names what is not there."""
     for name in plan.stacks:
-        find("stack", name, stacks)
+        named = find("stack", name, stacks).name
+        if named != name:
+            raise UsageError(f"The plan {plan.name} spells a stack '{name}'; its one name is '{named}'.")
     for measure in plan.measures:
         scenario = find("scenario", measure.scenario, scenarios)
         if measure.load.kind == "hold" and "ws" not in scenario.routes:
@@ -171,11 +178,16 @@ def check(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scena
             )
 
 
-def impossible(stack: Stack, scenario: Scenario, load: Load | None = None) -> str | None:
+def impossible(stack: AnyStack, scenario: Scenario, load: Load | None = None) -> str | None:
     """Say why a stack cannot run a scenario at all, or under this load; None where it can."""
+    if scenario.front and isinstance(stack, Stack):
+        return "is about two stacks behind one front, as in nginx[wsgi=…,asgi=…,stage=1]"
     lacking = ((route, stack.lack(route)) for route in scenario.routes)
     reason = next((f"offers no {route}: {reason}" for route, reason in lacking if reason), None)
-    held = stack.server.concurrency
+    kept = stack.settings.get("kept_connections")
+    if not reason and load is not None and isinstance(kept, int) and kept < load.connections:
+        return f"serves {kept} of the {load.connections} kept connections of {load} at once"
+    held = stack.concurrency
     if reason or load is None or load.kind != "closed" or "ws" not in scenario.routes or held is None:
         return reason
     # Each of these users has a WebSocket of its own, for as long as it lives.

@@ -23,7 +23,19 @@ from gatebench.backends.services import Services
 from gatebench.contract import Outcome
 from gatebench.errors import MachineError
 from gatebench.generator import Driver, Figures, Generator, Job
-from gatebench.model import ControlGroup, Load, Placement, Plan, Run, Scenario, Service, Setting, Stack, Trial
+from gatebench.model import (
+    AnyStack,
+    ControlGroup,
+    Load,
+    Placement,
+    Plan,
+    Run,
+    Scenario,
+    Service,
+    Setting,
+    Trial,
+    Visit,
+)
 from gatebench.plan import DEFAULT_LOAD, impossible
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
@@ -59,15 +71,19 @@ class Backend(Protocol):
         """Say why this backend, and what engine, network and limits it has; known once a stack is prepared."""
         ...
 
-    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
         """Make the stack ready to start; give the versions in it, and what else is to be said of it."""
+        ...
+
+    def missing(self, wanted: AnyStack | Service) -> str | None:
+        """Say what a stack or service needs that this machine lacks, and what helps; None where all is there."""
         ...
 
     def services(self, wanted: Sequence[Service], placement: Placement) -> AbstractContextManager[Services]:
         """Start services."""
         ...
 
-    def serve(self, stack: Stack, placement: Placement, services: Services) -> AbstractContextManager[Serving]:
+    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> AbstractContextManager[Serving]:
         """Start a stack."""
         ...
 
@@ -92,10 +108,16 @@ class Contract(Protocol):
         keep_alive_s: float,
         database_url: str | None,
         upstream_url: str | None,
+        redis_url: str | None,
         seed: int,
         since: str | None = None,
+        lacks: Sequence[str] = (),
+        tls: bool = False,
+        protocols: Sequence[str] = (),
+        file: Path | None = None,
+        visits: Sequence[Visit] = (),
     ) -> Outcome:
-        """Speak the contract of these routes."""
+        """Speak the contract of these routes, see that `lacks` are lacking; or make the visits of one's own app."""
         ...
 
 
@@ -105,7 +127,8 @@ class Conductor:
 
     session: str
     plan: Plan
-    stacks: Mapping[str, Stack]
+    stacks: Mapping[str, AnyStack]
+    lacking: Mapping[str, str]  # stack -> why it cannot run here
     scenarios: Mapping[str, Scenario]
     placement: Placement
     backend: Backend
@@ -136,7 +159,7 @@ class Conductor:
             number=trial.number,
             block=trial.block,
             stack=stack.name,
-            interface=stack.app.interface,
+            interface=stack.interface,
             profile=self.plan.profile,
             scenario=scenario.name,
             scenario_version=scenario.version,
@@ -150,7 +173,7 @@ class Conductor:
                 "services": self.placement.services,
             },
         )
-        lack = impossible(stack, scenario, trial.load)
+        lack = self.lacking.get(trial.stack) or impossible(stack, scenario, trial.load)
         if lack:
             return replace(run, fault="impossible", reason=lack)
         if broken:
@@ -171,7 +194,7 @@ class Conductor:
         checked = time.perf_counter()
         if not before.passed:
             return replace(run, fault="contract", reason=str(before.reason), log=serving.program.log())
-        job = Job.of(self.plan, scenario, trial.load, trial.seed, f"http://{serving.host}:{serving.port}")
+        job = Job.of(self.plan, scenario, trial.load, trial.seed, f"{stack.scheme}://{serving.host}:{serving.port}")
         with self.backend.watch(self.placement, serving, self.services, generator.pids) as watch:
             try:
                 figures = generator.measure(job)
@@ -183,7 +206,7 @@ class Conductor:
         if gone := _gone(run, serving):
             return gone
         # A server works off first what its users left behind; the contract's own patience is for healthy ones.
-        answers(f"http://{serving.host}:{serving.port}/plaintext", DRAIN_S)
+        answers(f"{stack.scheme}://{serving.host}:{serving.port}{stack.ready}", DRAIN_S)
         since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
         after = spoken(
             self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
@@ -194,12 +217,12 @@ class Conductor:
         judged = validity.judge(
             run,
             error_limit=scenario.error_limit,
-            concurrency=stack.server.concurrency,
+            concurrency=stack.concurrency,
             restarted=bool(reading.vanished),
         )
         return judged if judged.status == "ok" else replace(judged, log=serving.program.log())
 
-    def _with_reading(self, run: Run, figures: Figures, reading: Reading, stack: Stack) -> Run:
+    def _with_reading(self, run: Run, figures: Figures, reading: Reading, stack: AnyStack) -> Run:
         window = figures.end_s - figures.start_s
 
         def share(party: str, cpus: tuple[int, ...]) -> float | None:
@@ -240,24 +263,32 @@ def _gone(run: Run, serving: Serving) -> Run | None:
 
 def spoken(
     contract: Contract,
-    stack: Stack,
+    stack: AnyStack,
     serving: Serving,
     services: Services,
     *,
     routes: Sequence[str],
     seed: int,
     since: str | None = None,
+    lacks: Sequence[str] = (),
+    protocols: Sequence[str] = (),
 ) -> Outcome:
     """Speak the contract of these routes to a stack that answers."""
     return contract(
         host=serving.host,
         port=serving.port,
         routes=routes,
-        keep_alive_s=float(stack.server.settings["keep_alive_s"]),
-        database_url=services.urls.get("postgres"),
+        keep_alive_s=stack.keep_alive_s,
+        database_url=services.urls.get(stack.service("postgres")),
         upstream_url=services.urls.get("upstream"),
+        redis_url=services.urls.get("redis"),
         seed=seed,
         since=since,
+        lacks=lacks,
+        tls=stack.scheme == "https",
+        protocols=protocols,
+        file=stack.file,
+        visits=stack.visits,
     )
 
 
@@ -275,6 +306,7 @@ def _with_figures(run: Run, figures: Figures) -> Run:
         bodies_checked=figures.bodies_checked,
         response=figures.response,
         in_flight_mean=figures.in_flight_mean,
+        answered_by=figures.answered_by,
         connections_offered=figures.offered,
         connections_opened=figures.opened,
         connections_kept=figures.kept,
@@ -288,16 +320,16 @@ def _with_figures(run: Run, figures: Figures) -> Run:
     )
 
 
-def ceiling_of(stack: Stack, scenario: Scenario, load: Load) -> str | None:
+def ceiling_of(stack: AnyStack, scenario: Scenario, load: Load) -> str | None:
     """Name the ceiling of the generator that a trial's rate is set against; None where connections are held."""
     if load.kind == "hold":
         return None
     if "ws" in scenario.routes:
         return "websocket"
-    return "keep-alive" if stack.server.settings["keep_alive_s"] else "close"
+    return "keep-alive" if stack.keep_alive_s else "close"
 
 
-def ceilings_needed(plan: Plan, stacks: Mapping[str, Stack], scenarios: Mapping[str, Scenario]) -> dict[str, Load]:
+def ceilings_needed(plan: Plan, stacks: Mapping[str, AnyStack], scenarios: Mapping[str, Scenario]) -> dict[str, Load]:
     """Say which ceilings some trial of a plan needs, each with the load that finds it.
 
     A ceiling whose scenario is missing is left out. Over WebSocket the load is the plan's own closed one, chosen for

@@ -10,18 +10,18 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from gatebench import __version__, declare, machine, plan
+from gatebench import own as owned
 from gatebench.backends.containers import engine
 from gatebench.backends.containers.backend import ContainerBackend
 from gatebench.backends.containers.images import Images
 from gatebench.backends.process import ProcessBackend
-from gatebench.backends.programs import Serving, scratch_folder
-from gatebench.backends.services import Services
-from gatebench.contract import Outcome, check
+from gatebench.backends.programs import scratch_folder
+from gatebench.contract import check
 from gatebench.contract.routes import ROUTES
 from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver
@@ -29,9 +29,8 @@ from gatebench.fake import contract as fake_contract
 from gatebench.generator import Driver
 from gatebench.generator.container import ContainedLocust
 from gatebench.generator.process import Locust
-from gatebench.model import Containment, Placement, Plan, Scenario, Service, Session, Setting, Stack
+from gatebench.model import AnyStack, Containment, Placement, Plan, Scenario, Service, Session, Setting
 from gatebench.run import (
-    DATE_STEP_S,
     Backend,
     Conductor,
     Contract,
@@ -39,9 +38,10 @@ from gatebench.run import (
     ceilings_needed,
     commit,
     now,
-    spoken,
 )
+from gatebench.stacks import Stacks
 from gatebench.store import FORMAT_VERSION
+from gatebench.toml import find
 
 BACKENDS = ("auto", "container", "process", "fake")
 GENERATORS = ("process", "container")
@@ -52,27 +52,57 @@ class Tree:
     """All that is declared in a folder with apps/, compose/ and scenarios/."""
 
     root: Path
-    stacks: Mapping[str, Stack]
+    stacks: Stacks
     scenarios: Mapping[str, Scenario]
     services: Mapping[str, Service]
 
     @classmethod
-    def load(cls, root: Path) -> Tree:
-        """Read every declaration; UsageError where one names a route that the contract does not have."""
+    def load(cls, root: Path, own: Path | None = None) -> Tree:
+        """Read every declaration; UsageError where one names a route that the contract does not have.
+
+        `own` is the folder of somebody's own app: it takes the place of all that are here.
+        """
+        apps, scenarios = declare.apps(root), declare.scenarios(root)
+        if own is not None:
+            app = declare.own(own)
+            taken = [*apps, *declare.servers(root), *declare.bridges(root), *declare.fronts(root)]
+            owned.check(app, taken, declare.services(root))
+            apps = {app.name: app}
+            scenarios[owned.NAME] = owned.scenario(app, root / ".envs" / "own")
         tree = cls(
             root=root,
-            stacks=declare.stacks(root),
-            scenarios=declare.scenarios(root),
+            stacks=Stacks(
+                apps=apps,
+                servers=declare.servers(root),
+                bridges=declare.bridges(root),
+                fronts=declare.fronts(root),
+                work=declare.work(root),
+            ),
+            scenarios=scenarios,
             services=declare.services(root),
         )
         known = dict.fromkeys(ROUTES)
-        for stack in tree.stacks.values():
-            for route in (*stack.app.lacks, *stack.server.lacks):
-                declare.find(f"route (in [lacks] of {stack.app.name} or {stack.server.name})", route, known)
+        for name, lacks in _lacks(tree.stacks):
+            for route in lacks:
+                find(f"route (in [lacks] of {name})", route, known)
         for scenario in tree.scenarios.values():
             for route in scenario.routes:
-                declare.find(f"route (in scenarios/{scenario.name}.py)", route, known)
+                find(f"route (in scenarios/{scenario.name}.py)", route, known)
         return tree
+
+
+def _lacks(stacks: Stacks) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Give what is declared to be lacking, and by whom."""
+    yield from ((app.name, app.lacks) for app in stacks.apps.values())
+    yield from ((server.name, server.lacks) for server in stacks.servers.values())
+    takers = [(server.name, server.takes) for server in stacks.servers.values()]
+    takers += [(bridge.name, bridge.takes) for bridge in stacks.bridges.values()]
+    yield from ((f"{name} {side}", takes.lacks) for name, each in takers for side, takes in each.items())
+    pairs = [(server.name, server.lacks_with) for server in stacks.servers.values()]
+    pairs += [(name, takes.lacks_with) for name, each in takers for takes in each.values()]
+    yield from ((f"{name} with {app}", lacks) for name, each in pairs for app, lacks in each.items())
+    for axes in (*(app.axes for app in stacks.apps.values()), *(stacks.work.axes.values() if stacks.work else ())):
+        yield from ((str(choice), choice.lacks) for choices in axes.values() for choice in choices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +127,8 @@ class Wish:
 @contextlib.contextmanager
 def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None) -> Iterator[Parties]:
     """Choose the parties; `told` hears in a few words of what takes long."""
-    declare.find("backend", wish.backend, dict.fromkeys(BACKENDS))
-    declare.find("generator", wish.generator, dict.fromkeys(GENERATORS))
+    find("backend", wish.backend, dict.fromkeys(BACKENDS))
+    find("generator", wish.generator, dict.fromkeys(GENERATORS))
     with scratch_folder() as scratch:
         found, why = _engine(wish)
         if wish.backend == "fake":
@@ -162,14 +192,21 @@ def opened(
     placement = placement or machine.place(machine.usable_cpus(), wanted.server_cpus)
     chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
     described: dict[str, dict[str, dict[str, Setting]]] = {}
-    for stack in chosen.values():
+    lacking = {name: reason for name, stack in chosen.items() if (reason := _lacking(stack, who))}
+    for stack in (stack for name, stack in chosen.items() if name not in lacking):
         told(f"environment of {stack.name}")
         described[stack.name] = {
-            "settings": dict(stack.server.settings),
+            "settings": dict(stack.settings),
             **{part: dict(facts) for part, facts in who.backend.prepare(stack).items()},
         }
     scenarios = {measure.scenario: tree.scenarios[measure.scenario] for measure in wanted.measures}
-    needed = {service for scenario in scenarios.values() for service in scenario.services}
+    needed = {
+        stack.service(name)
+        for scenario in scenarios.values()
+        for name in scenario.services
+        for stack in chosen.values()
+        if stack.name not in lacking and not plan.impossible(stack, scenario)
+    }
     told("services")
     with (
         machine.pinned(placement.services),
@@ -203,6 +240,7 @@ def opened(
                 session=header.name,
                 plan=wanted,
                 stacks=chosen,
+                lacking=lacking,
                 scenarios=scenarios,
                 placement=placement,
                 backend=who.backend,
@@ -214,50 +252,10 @@ def opened(
         )
 
 
+def _lacking(stack: AnyStack, who: Parties) -> str | None:
+    """Say why a stack cannot run at all, or not on this machine; None where it can."""
+    return stack.cannot or who.backend.missing(stack)
+
+
 def _services(tree: Tree, names: Sequence[str]) -> list[Service]:
-    return [declare.find("service", name, tree.services) for name in names]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """How a stack answered the whole contract."""
-
-    stack: str
-    ready_s: float | None
-    outcome: Outcome | None  # None where it could not be started
-    lacks: Mapping[str, str]  # route -> why it is not offered
-    problem: str | None = None  # why it could not be started
-
-
-def checks(tree: Tree, stacks: Sequence[Stack], who: Parties, told: Callable[[str], None]) -> Iterator[Checked]:
-    """Start each stack and speak the contract of all routes to it; hand each out as it ends."""
-    placement = machine.place(machine.usable_cpus())
-    machine.raise_open_files()
-    told("services")
-    with (
-        machine.pinned(placement.services),
-        who.backend.services(list(tree.services.values()), placement) as services,
-    ):
-        for number, stack in enumerate(stacks):
-            told(stack.name)
-            lacks = {route: reason for route in ROUTES if (reason := stack.lack(route))}
-            checked = Checked(stack=stack.name, ready_s=None, outcome=None, lacks=lacks)
-            try:
-                who.backend.prepare(stack)
-                with who.backend.serve(stack, placement, services) as serving:
-                    outcome = _whole_contract(stack, serving, services, who.contract, number)
-                    checked = replace(checked, ready_s=serving.ready_s, outcome=outcome)
-            except MachineError as error:
-                checked = replace(checked, problem=str(error))
-            yield checked
-
-
-def _whole_contract(stack: Stack, serving: Serving, services: Services, contract: Contract, seed: int) -> Outcome:
-    """Speak every route's contract, and one route's again when `Date` must have advanced."""
-    offered = [route for route in ROUTES if not stack.lack(route)]
-    first = spoken(contract, stack, serving, services, routes=offered, seed=seed)
-    if first.date is None:
-        return first
-    time.sleep(DATE_STEP_S)
-    again = spoken(contract, stack, serving, services, routes=offered[:1], seed=seed + 1, since=first.date)
-    return Outcome(findings=(*first.findings, *again.findings), date=again.date)
+    return [find("service", name, tree.services) for name in names]

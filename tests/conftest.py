@@ -15,6 +15,7 @@ from gatebench.backends.containers.images import Images
 from gatebench.backends.process import starter
 from gatebench.backends.programs import scratch_folder
 from gatebench.backends.services import Services, running
+from gatebench.backends.serving import missing
 from gatebench.errors import MachineError
 from gatebench.machine import usable_cpus
 from gatebench.model import Containment
@@ -32,7 +33,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def services(root: Path) -> Iterator[Services]:
-    wanted = list(declare.services(root).values())
+    """Start those services whose programs are on this machine."""
+    wanted = [service for service in declare.services(root).values() if not missing(service.needs)]
     with scratch_folder() as scratch, running(wanted, starter(root, scratch, usable_cpus())) as started:
         yield started
 

@@ -5,7 +5,9 @@ Each runs on a loop in a thread of its own, on a free port, until its `with` blo
 
 import asyncio
 import re
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
@@ -36,10 +39,30 @@ class Seen:
 # What is sent: bytes as they are, each piece by itself; after a pause of so many seconds; None closes.
 Pieces: TypeAlias = Sequence[bytes | float | None]
 Behaviour: TypeAlias = Callable[[str], Awaitable[bytes | Pieces | None]]  # path -> what is sent
+Full: TypeAlias = Callable[[str, str, bytes], bytes | Pieces]  # the same of method, path and body
 
 
 def reply(body: bytes, *, status: int = 200, headers: str = "") -> bytes:
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b" % (status, len(body), headers.encode(), body)
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """Settings of TLS with a certificate that nobody else has signed; the test is skipped where none can be made."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    made = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-days", "2"]
+    made += ["-subj", "/CN=gatebench.test"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(["openssl", "req", "-x509", *curve, *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def in_chunks(pieces: Sequence[bytes], *, headers: str = "") -> list[bytes]:
+    """An answer in chunks, each sent by itself."""
+    head = b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n%b\r\n" % headers.encode()
+    return [head, *(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"]
 
 
 def contract_body(path: str) -> bytes:
@@ -65,6 +88,7 @@ async def good(path: str) -> bytes:
 def http_server(
     behaviour: Behaviour = good,
     *,
+    full: Full | None = None,
     close_each: bool = False,
     host: str = "127.0.0.1",
     unix: Path | None = None,
@@ -91,10 +115,11 @@ def http_server(
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = re.search(r"Content-Length: (\d+)", head)
-                await reader.readexactly(int(length[1]) if length else 0)
+                body = await reader.readexactly(int(length[1]) if length else 0)
                 seen.requests.append(head)
                 seen.over.append(number)
-                answer = await behaviour(head.split(" ")[1])
+                method, path, _ = head.split(" ", 2)
+                answer = await behaviour(path) if full is None else full(method, path, body)
                 pieces = [answer] if answer is None or isinstance(answer, bytes) else answer
                 if not await _send(writer, pieces) or close_each:
                     break

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,9 +19,11 @@ from typing import Protocol
 
 import psutil
 import pytest
-from trees import APP, app, plan, scenario, server, small
+from trees import APP, PLAN, app, front, plan, scenario, server, small
 
-from gatebench import cli, store
+from gatebench import catalogue, cli, store
+from gatebench.contract.routes import ROUTES
+from gatebench.session import Tree
 
 FAKE = {"GATEBENCH_BACKEND": "fake"}
 
@@ -104,6 +108,73 @@ def test_list_names_stacks_scenarios_and_why_a_pair_cannot_run(gatebench: Gatebe
     assert "flask+gunicorn-sync" in gatebench("list", cwd=root).stdout
 
 
+def test_list_names_axes_services_and_what_this_machine_lacks(gatebench: Gatebench, root: Path) -> None:
+    listed = json.loads(gatebench("list", "--json", cwd=root).stdout)
+    assert listed["axes"]["flask"]["db"][0] == "psycopg"
+    assert listed["axes"]["fastapi"]["views"] == ["async", "def"]
+    assert {"postgres", "mariadb", "redis", "upstream"} <= set(listed["services"])
+    assert {"flagship", "quick"} <= {plan["name"] for plan in listed["plans"]}
+    stacks = {stack["name"]: stack for stack in listed["stacks"]}
+    assert stacks["flask+gunicorn-sync"]["missing"] == []
+    cannot = [stack for stack in listed["stacks"] if "" in stack["cannot_run"]]
+    assert cannot, "a pair that cannot run at all is listed too"
+
+
+TITLES = {
+    "stacks": "Stacks",
+    "servers": "Servers",
+    "axes": "Axes",
+    "scenarios": "Scenarios",
+    "plans": "Plans",
+    "services": "Services",
+}
+
+
+@pytest.mark.parametrize("kinds", [["stacks"], ["servers"], ["axes"], ["plans", "services"], ["scenarios"], []])
+def test_list_shows_the_kinds_that_are_asked_for_and_all_where_none_is(
+    gatebench: Gatebench, tmp_path: Path, kinds: list[str]
+) -> None:
+    said = gatebench("list", *kinds, cwd=small(tmp_path))
+    assert said.returncode == 0, said.stderr
+    shown = {kind for kind, title in TITLES.items() if re.search(rf"^ *{title}\b", said.stdout, re.MULTILINE)}
+    assert shown == set(kinds or TITLES)
+
+
+def test_list_tells_every_axis_with_its_values_the_default_first(gatebench: Gatebench, root: Path) -> None:
+    said = gatebench("list", "axes", cwd=root).stdout
+    assert "app+server[axis=value,…]" in said, "how to ask for one"
+    for row in (r"db\b.*psycopg, psycopg2, pymysql", r"views\b.*async, def.*fastapi", r"bridge\b.*own\b", r"a2wsgi"):
+        assert re.search(row, said), row
+
+
+def test_list_tells_the_versions_that_the_lock_gives_and_what_is_not_in_it(
+    gatebench: Gatebench, root: Path, tmp_path: Path
+) -> None:
+    said = gatebench("list", "--versions", cwd=root).stdout
+    assert re.search(r"\bflask\b.*flask==\d", said)
+    assert re.search(r"\buvicorn\b.*uvicorn==\d", said)
+    assert "not in requirements" not in said
+    (small(tmp_path) / "apps" / "hello" / "requirements.txt").write_text("mine\n", encoding="utf-8")
+    said = gatebench("list", "--versions", cwd=tmp_path).stdout
+    assert re.search(r"\bhello\b.*not in requirements/stacks.txt; resolved when first needed", said)
+
+
+def test_list_writes_the_page_of_stacks(gatebench: Gatebench, tmp_path: Path) -> None:
+    small(tmp_path)
+    tree = Tree.load(tmp_path)
+    assert gatebench("list", "--markdown", cwd=tmp_path).stdout == catalogue.markdown(tree.stacks, tree.services)
+
+
+def test_doctor_gives_one_command_for_all_that_debian_has(gatebench: Gatebench, tmp_path: Path) -> None:
+    small(tmp_path)
+    assert json.loads(gatebench("doctor", "--json", cwd=tmp_path).stdout)["install_all"] is None
+    server(tmp_path, "needy", more='[needs]\nno-such-program = "its-package"\nno-such-tool = "its-package"\n')
+    front(tmp_path, "proxy", needs={"no-such-proxy": "a-proxy"})
+    said = json.loads(gatebench("doctor", "--json", cwd=tmp_path).stdout)
+    assert said["install_all"] == "apt-get install -y a-proxy its-package"
+    assert "apt-get install -y a-proxy its-package" in gatebench("doctor", cwd=tmp_path).stdout
+
+
 def test_doctor_speaks_json_and_english(gatebench: Gatebench, root: Path) -> None:
     said = json.loads(gatebench("doctor", "--json", cwd=root).stdout)
     assert said["cpus"] >= 1
@@ -157,6 +228,16 @@ def test_a_run_takes_the_stacks_and_scenarios_it_is_given(gatebench: Gatebench, 
         (["run", "--backend", "auto", "--network", "token-ring"], "expected host or bridge"),
         (["run", "--backend", "process", "--network", "bridge"], "--network is for containers"),
         (["check", "--stack", "nothing"], "no stack named 'nothing'"),
+        (["check", "--stack", "flask+gunicorn-sync[db=psycop]"], "Did you mean psycopg"),
+        (["check", "--stack", "channels+hypercorn-h3"], "channels+hypercorn-h3 cannot run: "),
+        (["check", "--cover", "--all"], "each say which stacks; choose one"),
+        (["check", "--cover", "--stack", "flask+gunicorn-sync"], "each say which stacks; choose one"),
+        (["check", "--all", "--stack", "flask+gunicorn-sync"], "each say which stacks; choose one"),
+        (["check", "--at-once", "0", "--cover"], "--at-once"),
+        (["check", "--app", "no-such-folder"], "no-such-folder"),
+        (["run", "--stack", "channels+hypercorn-h3"], "channels+hypercorn-h3 cannot run: "),
+        (["run", "--stack", "flask+gunicorn-sync[db=psycopg]"], "its one name is 'flask+gunicorn-sync'"),
+        (["list", "stakcs"], "stakcs"),
         (["report", "no-such-file.jsonl"], "no-such-file.jsonl"),
         (["rnu"], "No such command"),
         (["run", "--session", "../evil"], "--session takes up to 100 letters"),
@@ -167,7 +248,7 @@ def test_a_run_takes_the_stacks_and_scenarios_it_is_given(gatebench: Gatebench, 
 def test_a_wrong_word_exits_2_with_what_helps(
     gatebench: Gatebench, root: Path, tmp_path: Path, words: list[str], said: str
 ) -> None:
-    extra = ["--root", str(root)] if words[0] in ("run", "check") else []
+    extra = ["--root", str(root)] if words[0] in ("run", "check", "list") else []
     done = gatebench(*words, *extra, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
@@ -249,6 +330,134 @@ def test_an_app_that_breaks_its_contract_exits_1_and_is_never_timed(gatebench: G
         "hello+stdlib": True,
         "liar+stdlib": False,
     }
+
+
+JSON = APP.replace("ANSWERS = {", 'ANSWERS = {"/json": None, ').replace(
+    "    status, body = ANSWERS",
+    """    if environ["PATH_INFO"] == "/json":
+        body = b'{"id":%d,"message":"Hello, World!"}' % int(environ["QUERY_STRING"].removeprefix("id="))
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+    status, body = ANSWERS""",
+)
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_a_check_tells_of_each_stack_what_it_kept_what_it_broke_and_what_it_needs(
+    gatebench: Gatebench, tmp_path: Path
+) -> None:
+    small(tmp_path)
+    app(tmp_path, "liar", code=APP.replace("Hello, World!", "Hello, world!"))
+    app(tmp_path, "modest", code=JSON)
+    server(tmp_path, "dead", code="raise SystemExit('the database is on fire')")
+    server(tmp_path, "needy", more='[needs]\nno-such-program = "its-package"\n')
+    names = [f"{one}+stdlib" for one in ("hello", "liar", "modest")]
+    words = ["check", "--json", "--at-once", "4", "--stack", "hello+dead"]
+    done = gatebench(*words, *(word for name in names for word in ("--stack", name)), cwd=tmp_path)
+    assert done.returncode == 4, "a stack that cannot be started weighs more than one that breaks a rule"
+    found = {one["stack"]: one for one in json.loads(done.stdout)}
+    assert list(found) == ["hello+dead", *names], "in the order in which they were asked for"
+    assert {name: one["passed"] for name, one in found.items()} == {
+        "hello+dead": False,
+        "hello+stdlib": True,
+        "liar+stdlib": False,
+        "modest+stdlib": False,
+    }
+    assert "the database is on fire" in found["hello+dead"]["problem"]
+    good = found["hello+stdlib"]
+    assert 0 < good["ready_s"] < 60
+    assert good["memory_bytes"] > 2**20
+    assert set(good["lacks"]) == set(ROUTES) - {"plaintext"}
+    assert {"db", "external", "redis"} <= set(good["unasked"]), "there is no such service in this tree"
+    broken = {(one["route"], one["rule"]) for one in found["liar+stdlib"]["findings"] if not one["ok"]}
+    assert broken == {("plaintext", "bytes")}
+    works = [one for one in found["modest+stdlib"]["findings"] if not one["ok"]]
+    assert [(one["route"], one["rule"], one["found"]) for one in works] == [("json", "lack", "one that works")]
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_a_missing_program_is_no_failure_unless_its_stack_was_named(gatebench: Gatebench, tmp_path: Path) -> None:
+    small(tmp_path)
+    server(tmp_path, "needy", more='[needs]\nno-such-program = "its-package"\n')
+    done = gatebench("check", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not run: hello+needy needs its-package: apt-get install -y its-package" in done.stdout
+    assert re.search(r"1 of 1 stacks kept the contract \(\d+ rules\)", done.stdout)
+    row = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("hello+stdlib"))
+    assert row[3] == "ok", row
+    assert set(row[4:]) == {"-", "?"}, row
+    assert len(row) == 3 + len(ROUTES), "stack, ready, memory, and each route"
+    assert "routes not asked: there is no service 'postgres'" in done.stdout
+    named = gatebench("check", "--stack", "hello+needy", cwd=tmp_path)
+    assert named.returncode == 4
+    assert "hello+needy needs its-package: apt-get install -y its-package" in named.stderr
+    run = gatebench("run", "--stack", "hello+needy", cwd=tmp_path)
+    assert run.returncode == 4
+    assert "hello+needy needs its-package" in run.stderr
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_a_plan_may_name_what_this_machine_lacks_and_the_rest_of_it_is_measured(
+    gatebench: Gatebench, tmp_path: Path
+) -> None:
+    small(tmp_path)
+    server(tmp_path, "needy", more='[needs]\nno-such-program = "its-package"\n')
+    plan(tmp_path, "both", PLAN.replace('["hello+stdlib"]', '["hello+stdlib", "hello+needy"]'))
+    done = gatebench("run", "--plan", "both", "--session", "s", cwd=tmp_path)
+    assert done.returncode in (0, 3), done.stderr
+    runs = {run.stack: run for run in store.read(tmp_path / "results" / "s.jsonl").runs}
+    assert "needs its-package" in (runs["hello+needy"].reason or "")
+    assert runs["hello+needy"].requests is None
+    assert runs["hello+stdlib"].requests
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("no_process_left")
+def test_an_app_of_somebodys_own_is_visited_on_every_server_of_its_interface(
+    gatebench: Gatebench, tmp_path: Path
+) -> None:
+    tree, mine = small(tmp_path / "tree"), tmp_path / "mine"
+    app(tmp_path / "elsewhere", "mine")
+    (tmp_path / "elsewhere" / "apps" / "mine").rename(mine)
+    (mine / "app.toml").write_text(
+        'interface = "wsgi"\ntarget = "app:app"\n[[paths]]\npath = "/plaintext"\n'
+        '[[paths]]\npath = "/gone"\nstatus = 404\n',
+        encoding="utf-8",
+    )
+    done = gatebench("check", "--app", str(mine), "--json", "--root", str(tree), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (checked,) = json.loads(done.stdout)
+    assert (checked["stack"], checked["lacks"], checked["unasked"]) == ("mine+stdlib", {}, {})
+    assert {"/plaintext", "/gone"} <= {one["route"].split()[-1] for one in checked["findings"]}
+    (mine / "app.toml").write_text(
+        'interface = "wsgi"\ntarget = "app:app"\n[[paths]]\npath = "/plaintext"\n[[paths]]\npath = "/gone"\n',
+        encoding="utf-8",
+    )
+    assert gatebench("check", "--app", str(mine), "--root", str(tree), cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.server
+def test_an_interrupted_check_ends_soon_and_leaves_no_process(tmp_path: Path) -> None:
+    small(tmp_path)
+    for number in range(60):  # each takes two seconds at least: a date has to advance
+        app(tmp_path, f"more{number}")
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-m", "gatebench", "check", "--at-once", "2", "--backend", "process"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said) as process:
+            until = time.monotonic() + 60
+            while not any("serve_forever" in words for words in processes_of(tmp_path)) and time.monotonic() < until:
+                assert process.poll() is None
+            begun = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+        assert time.monotonic() - begun < 30, "it does not go on with the others"
+        said.seek(0)
+        assert b"Interrupted" in said.read()
+    assert process.returncode == 130
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.server

@@ -20,22 +20,26 @@ from typing import Any
 
 import pytest
 
-from gatebench import cli, declare
+from gatebench import cli, declare, envs
 from gatebench.backends import programs
 from gatebench.backends.containers import backend as container
 from gatebench.backends.containers import compose
 from gatebench.backends.containers.backend import ContainerBackend
 from gatebench.backends.containers.engine import LABEL, OWNER, Engine
-from gatebench.backends.containers.images import Image, Images
+from gatebench.backends.containers.images import Image, Images, tag
 from gatebench.backends.programs import free_port, scratch_folder
-from gatebench.backends.services import Services
+from gatebench.backends.services import Services, url_of
 from gatebench.errors import UsageError
 from gatebench.model import Containment, Placement, Service, Stack
+from gatebench.session import Tree
 
 ROOT = Path(__file__).parent.parent
-STACKS = declare.stacks(ROOT)
+STACKS = Tree.load(ROOT).stacks
 SERVICES = declare.services(ROOT)
 SHOWN = "flask+gunicorn-gthread"
+BESIDE = {"postgres", "redis", "upstream"}  # what it has beside it
+MARIADB = f"{SHOWN}[db=pymysql]"
+NAMES = [name for name in STACKS if "+" in name]  # of those that stand alone
 PATIENCE_S = 60.0
 PLACEMENT = Placement(server=(0,), generator=(0,), services=(0,))
 CONFINED = ("mem_limit", "memswap_limit", "pids_limit", "cap_drop", "security_opt", "read_only", "network_mode")
@@ -123,29 +127,33 @@ def assert_alike(part: Mapping[str, Any], options: Mapping[str, Any]) -> None:
 def test_the_compose_file_is_in_step_with_what_is_declared(root: Path) -> None:
     written = (root / "compose" / "compose.yaml").read_text(encoding="utf-8")
     again = f"run `gatebench compose {SHOWN} > compose/compose.yaml`"
-    assert written == compose.render(STACKS[SHOWN], SERVICES), again
+    assert written == compose.render(STACKS.one(SHOWN), SERVICES), again
 
 
-@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("name", [*NAMES, MARIADB])
 def test_a_stack_is_started_and_confined_as_the_container_backend_does(
     name: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    text = compose.render(STACKS[name], SERVICES, ports={"stack": port, "postgres": 12346, "upstream": 12347})
-    part = parsed(text)["services"]["stack"]
-    urls = {
-        "GATEBENCH_DATABASE_URL": "postgresql://bench@127.0.0.1:12346/postgres",
-        "GATEBENCH_UPSTREAM_URL": "http://127.0.0.1:12347",
-    }
+    stack = STACKS.one(name)
+    ports = {service: 12346 + number for number, service in enumerate(SERVICES)}
+    part = parsed(compose.render(stack, SERVICES, ports={"stack": port, **ports}))["services"]["stack"]
+    used = [SERVICES[stack.service(service)] for service in sorted(BESIDE)]
+    urls = {service.variable: url_of(service, ports[service.name]) for service in used}
     services = Services(urls={}, variables=urls, pids=(), facts={})
     by_it = backend()
     by_it._stacks[name] = Image(id=name, name=name)
-    assert_alike(part, asked(lambda: by_it.serve(STACKS[name], PLACEMENT, services)))
-    assert part["environment"]["GATEBENCH_PORT"] == str(port), "the image's own health check asks there"
-    assert part["image"] == f"gatebench:{name.replace('+', '.')}"
-    app, _, server = name.partition("+")
+    assert_alike(part, asked(lambda: by_it.serve(stack, PLACEMENT, services)))
+    ready = f"{stack.scheme}://127.0.0.1:{port}/plaintext"
+    assert part["environment"]["GATEBENCH_READY"] == ready, "the image's own health check asks there"
+    assert part["image"] == tag(name)
     assert part["build"]["target"] == "stack"
-    assert part["build"]["args"] | {"BASE": ""} == {"APP": app, "SERVER": server, "BASE": ""}
+    given = part["build"]["args"]
+    assert (given["APP"], given["STACK"]) == (stack.app.name, name)
+    assert given.get("PACKAGES", "").split() == sorted(set(stack.needs.values()))
+    lines = given["REQUIREMENTS"].splitlines()
+    assert lines == sorted(envs.roots(envs.lock_of(ROOT), stack.requirements) or [])
+    assert all("==" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -153,18 +161,20 @@ def test_a_service_is_started_and_confined_as_the_container_backend_does(
     name: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    part = parsed(compose.render(STACKS[SHOWN], SERVICES, ports={name: port}))["services"][name]
+    stack = STACKS.one(MARIADB if name == "mariadb" else SHOWN)
+    part = parsed(compose.render(stack, SERVICES, ports={name: port}))["services"][name]
     assert_alike(part, asked(lambda: backend().services([SERVICES[name]], PLACEMENT)))
 
 
 def test_the_seed_is_confined_as_all_others_and_comes_before_the_stack() -> None:
-    parts = parsed(compose.render(STACKS[SHOWN], SERVICES))["services"]
+    parts = parsed(compose.render(STACKS.one(SHOWN), SERVICES))["services"]
     seed, postgres = parts["postgres.seed"], parts["postgres"]
     same = (*CONFINED, "tmpfs", "user", "image")
     assert {key: seed[key] for key in same} == {key: postgres[key] for key in same}
     assert parts["stack"]["depends_on"] == {
         "postgres": {"condition": "service_healthy"},
         "postgres.seed": {"condition": "service_completed_successfully"},
+        "redis": {"condition": "service_healthy"},
         "upstream": {"condition": "service_healthy"},
     }
     (mount,) = seed["volumes"]
@@ -172,22 +182,46 @@ def test_the_seed_is_confined_as_all_others_and_comes_before_the_stack() -> None
     assert (ROOT / "compose" / mount["source"]).samefile(ROOT / "compose/services/postgres/seed.sql")
 
 
+def test_only_what_the_stack_uses_is_beside_it() -> None:
+    """A driver of MariaDB's has that in the place of PostgreSQL, and nobody has both."""
+    for name, beside in ((SHOWN, BESIDE), (MARIADB, (BESIDE - {"postgres"}) | {"mariadb"})):
+        parts = parsed(compose.render(STACKS.one(name), SERVICES))["services"]
+        assert {part for part in parts if "." not in part} == {"stack", *beside}
+
+
+def test_the_seed_of_mariadb_goes_into_a_database_that_is_made_anew() -> None:
+    parts = parsed(compose.render(STACKS.one(MARIADB), SERVICES))["services"]
+    seed = parts["mariadb.seed"]
+    assert words(seed)[-1].startswith("(echo 'drop database bench; create database bench; use bench;' && cat /srv/")
+    assert words(seed)[-1].endswith("--host=127.0.0.1 --port=13306 --user=bench --database=bench")
+    assert seed["image"] == parts["mariadb"]["image"]
+
+
+def test_every_stack_has_a_tag_of_its_own_that_the_engine_takes() -> None:
+    own = ["a+b", "a+b[x=y]", "a+b[x=y,z=w]", "a+b[x=y-z]", "a+b[bridge=own]", "a_b+c", "a-b+c"]
+    long = [f"{name}[{axis}={'long' * 30}]" for name in own[:1] for axis in "xy"]
+    tags = [tag(name) for name in (*NAMES, MARIADB, *own, *long, *SERVICES)]
+    assert len(set(tags)) == len(tags)
+    assert all(re.fullmatch(r"gatebench:[a-z0-9_][a-z0-9_.-]{0,127}", one) for one in tags)
+    assert tag(MARIADB) == "gatebench:flask.gunicorn-gthread..db.pymysql"
+
+
 def test_limits_are_those_that_are_wanted() -> None:
-    text = compose.render(STACKS[SHOWN], SERVICES, wanted=Containment(memory_mib=300, pids=77))
+    text = compose.render(STACKS.one(SHOWN), SERVICES, wanted=Containment(memory_mib=300, pids=77))
     for part in parsed(text)["services"].values():
         assert (part["mem_limit"], part["memswap_limit"], part["pids_limit"]) == ("300m", "300m", 77)
 
 
 def test_no_port_is_named_twice_and_the_header_names_each() -> None:
     second = {**SERVICES, "other": replace(SERVICES["upstream"], name="other", variable="GATEBENCH_OTHER_URL")}
-    text = compose.render(STACKS[SHOWN], second)
-    assert "8000 (stack), 15432 (postgres), 18080 (upstream), 18081 (other)" in text
+    text = compose.render(STACKS.one(SHOWN), second)
+    assert "8000 (stack), 15432 (postgres), 16379 (redis), 18080 (upstream), 18081 (other)" in text
     assert parsed(text)["services"]["stack"]["environment"]["GATEBENCH_OTHER_URL"] == "http://127.0.0.1:18081"
 
 
 def test_what_a_declaration_says_with_a_dollar_sign_is_no_variable_of_compose() -> None:
-    server = replace(STACKS[SHOWN].server, command=("{python}", "-c", "$HOME 'ä' \"{port}\""))
-    text = compose.render(Stack(app=STACKS[SHOWN].app, server=server), {})
+    server = replace(STACKS.one(SHOWN).server, command=("{python}", "-c", "$HOME 'ä' \"{port}\""))
+    text = compose.render(Stack(app=STACKS.one(SHOWN).app, server=server), {})
     part = parsed(text)["services"]["stack"]
     assert words(part) == ["python", "-c", "$$HOME 'ä' \"8000\""]
     assert "depends_on" not in part
@@ -195,12 +229,12 @@ def test_what_a_declaration_says_with_a_dollar_sign_is_no_variable_of_compose() 
 
 def test_a_service_that_is_called_stack_is_refused() -> None:
     with pytest.raises(UsageError, match="choose another name"):
-        compose.render(STACKS[SHOWN], {"stack": replace(SERVICES["upstream"], name="stack")})
+        compose.render(STACKS.one(SHOWN), {"stack": replace(SERVICES["upstream"], name="stack")})
 
 
 def test_containers_carry_our_label_and_no_owner() -> None:
     """They belong to no process, so none that ended makes them leftovers."""
-    for part in parsed(compose.render(STACKS[SHOWN], SERVICES))["services"].values():
+    for part in parsed(compose.render(STACKS.one(SHOWN), SERVICES))["services"].values():
         assert part["labels"][LABEL] == "compose"
         assert OWNER not in part["labels"]
 
@@ -210,16 +244,16 @@ def test_the_base_is_that_of_the_dockerfile(root: Path) -> None:
 
 
 def test_a_build_by_hand_sees_what_the_dockerfile_copies_and_nothing_else(root: Path) -> None:
-    recipe = (root / "compose" / "Dockerfile").read_text(encoding="utf-8").replace("${PINS}", "${APP}")
-    recipe = recipe.replace("COPY ${APP}", "COPY requirements/stacks/${APP}").replace("${", "")
+    recipe = (root / "compose" / "Dockerfile").read_text(encoding="utf-8")
+    recipe = re.sub(r"\$\{\w+\}|\[(\w)\]", r"\1", recipe)
     copied = set(re.findall(r"^COPY (?!--from)(\S+)", recipe, re.MULTILINE))
     lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
     seen = [line.removeprefix("!") for line in lines if line.startswith("!")]
     unseen = {one for one in copied if not any(f"{one}/".startswith(f"{place}/") for place in seen)}
     assert unseen == {"harness", "scenarios"}, "the harness's own images are laid out and built by itself"
     assert "*" in lines
-    assert set(seen) == {"apps", "compose/services"} | {
-        f"requirements/{one}" for one in ("uv.txt", "stacks", "services")
+    assert set(seen) == {"apps", "requirements/stacks.txt", "requirements/uv.txt"} | {
+        f"compose/{one}" for one in ("bridges", "launchers", "services")
     }
 
 
@@ -235,12 +269,12 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *t
     return code, found.out, found.err
 
 
-@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("name", [SHOWN, MARIADB])
 def test_the_verb_prints_the_file_of_any_stack(
     name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = said(monkeypatch, capsys, "compose", name, "--root", str(root))
-    assert (code, out) == (0, compose.render(STACKS[name], SERVICES))
+    assert (code, out) == (0, compose.render(STACKS.one(name), SERVICES))
 
 
 def test_an_unknown_stack_exits_2_with_the_nearest(
@@ -301,15 +335,16 @@ def command_of(generation: str, engine: Engine) -> list[str]:
 @pytest.fixture(params=["docker-compose", "docker compose"])
 def project(request: pytest.FixtureRequest, engine: Engine, root: Path, tmp_path: Path) -> Iterator[Project]:
     command = command_of(request.param, engine)
-    stack = STACKS[SHOWN]
+    stack = STACKS.one(SHOWN)
+    used = [service for name, service in SERVICES.items() if name in BESIDE]
     with scratch_folder() as scratch:
         images = Images(
             engine=engine, root=root, scratch=scratch, python="{}.{}".format(*sys.version_info), wanted=Containment()
         )
         images.stack(stack)
-        found = {service.name: images.service(service).name for service in SERVICES.values()}
+        found = {service.name: images.service(service).name for service in used}
     ports: dict[str, int] = {}
-    for name in ("stack", *SERVICES):
+    for name in ("stack", *found):
         ports[name] = next(port for port in iter(free_port, None) if port not in ports.values())
     file = tmp_path / "compose.yaml"
     file.write_text(compose.render(stack, SERVICES, ports=ports), encoding="utf-8")
@@ -317,7 +352,12 @@ def project(request: pytest.FixtureRequest, engine: Engine, root: Path, tmp_path
     made = Project(
         command=[*command, "-p", name, "-f", str(file), "--project-directory", str(root / "compose")],
         name=name,
-        env={**os.environ, "DOCKER_HOST": engine.address, "GATEBENCH_POSTGRES": found["postgres"]},
+        env={
+            **os.environ,
+            "DOCKER_HOST": engine.address,
+            "GATEBENCH_POSTGRES_IMAGE": found["postgres"],
+            "GATEBENCH_REDIS_IMAGE": found["redis"],
+        },
         urls={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
     )
     try:
@@ -344,7 +384,7 @@ def test_it_starts_by_hand_answers_is_confined_and_leaves_nothing(project: Proje
     assert json.loads(project.answer(f"/external?token={token}"))["token"] == token
 
     found = containers(engine, project)
-    assert set(found) == {"stack", "postgres", "postgres.seed", "upstream"}
+    assert set(found) == {"stack", "postgres", "postgres.seed", "redis", "upstream"}
     for one in found.values():
         host, config = one.attrs["HostConfig"], one.attrs["Config"]
         assert host["CapDrop"] == ["ALL"]

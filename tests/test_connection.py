@@ -4,7 +4,6 @@ The users run in processes of their own, since Locust patches them; the servers 
 """
 
 import os
-import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 from driving import script
-from loadservers import Pieces, Seen, http_server, reply
+from loadservers import Pieces, Seen, http_server, own_certificate, reply
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -199,16 +198,7 @@ def test_both_classes_read_all_that_http_allows_and_refuse_with_a_reason_what_it
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    made = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-days", "2"]
-    made += ["-subj", "/CN=gatebench.test"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run(["openssl", "req", "-x509", *curve, *made], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context
+    return own_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("where", ["tls", "tls-1.2", "unix", "ipv6"])

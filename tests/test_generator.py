@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contractapp import App
+from loadservers import http_server, own_certificate
 
 from gatebench import declare, histogram, plan
 from gatebench.errors import MachineError, UsageError
 from gatebench.generator import SPARE_S, Arrivals, Job, read
 from gatebench.generator import process as generator
 from gatebench.load.job import parse
-from gatebench.model import LOAD_KINDS, Load, LoadKind, Step
+from gatebench.machine import usable_cpus
+from gatebench.model import LOAD_KINDS, Load, LoadKind, Placement, Step
 
 TIMES = histogram.of_seconds([0.01, 0.02])
 DOCUMENT: dict[str, Any] = {
@@ -115,6 +118,27 @@ def test_steps_of_a_search_are_read_in_their_order() -> None:
 def test_what_no_clock_paced_has_no_arrivals_and_no_steps() -> None:
     figures = read(DOCUMENT)
     assert (figures.arrivals, figures.loop_lag_p99_s, figures.steps) == (None, None, ())
+
+
+def test_who_answered_is_read_and_is_nobody_where_nothing_is_counted() -> None:
+    assert read({**DOCUMENT, "answered_by": {"wsgi": 2}}).answered_by == {"wsgi": 2}
+    assert read({**DOCUMENT, "answered_by": {}}).answered_by == read(DOCUMENT).answered_by == {}
+
+
+@pytest.mark.server
+def test_a_job_goes_to_a_server_that_speaks_tls_with_a_certificate_of_its_own(tmp_path: Path, root: Path) -> None:
+    tls = own_certificate(tmp_path)
+    placement = Placement(server=(), generator=usable_cpus()[-1:], services=())
+    for name in ("plain", "upload", "stream"):
+        asked = replace(
+            job("closed", 4), scenario=root / "scenarios" / f"{name}.py", window_s=0.3, warmup_slice_s=0.1
+        )
+        with http_server(full=App(), tls=tls) as (host, seen):
+            assert host.startswith("https://127.0.0.1:")
+            with generator.Locust(scratch=tmp_path).start(placement) as started:
+                figures = started.measure(replace(asked, host=host))
+        assert (figures.errors, figures.error_reasons) == (0, {}), name
+        assert 0 < figures.requests < len(seen.requests)
 
 
 @pytest.mark.parametrize(("who", "kind"), [("user", UsageError), ("machine", MachineError)])

@@ -41,13 +41,14 @@ from gatebench.backends.containers.engine import LABEL, OWNER, Engine, labels
 from gatebench.backends.containers.images import Image, Images, tag
 from gatebench.errors import MachineError, UsageError
 from gatebench.model import Containment, Service, Stack
+from gatebench.stacks import Stacks
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(300)]
 
 PYTHON = "3.11"
 AUTHORITY = "gatebench-test-authority"
 APP = """
-import http.server, os
+import http.server
 import small
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,7 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/plaintext" else 404)
         self.end_headers()
 
-http.server.HTTPServer(("127.0.0.1", int(os.environ["GATEBENCH_PORT"])), Handler).serve_forever()
+http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 """
 SERVER = """
 interface = "wsgi"
@@ -299,11 +300,10 @@ class Index:
     wheels: Mapping[str, Path]
     asked: list[str] = field(default_factory=list)
 
-    def pins(self, name: str, requirement: str) -> str:
+    def lock(self, name: str) -> str:
         path = self.wheels[name]
-        version = path.name.split("-")[1]
         hashed = hashlib.sha256(path.read_bytes()).hexdigest()
-        return f"# of: {envs.digest([requirement])}\n{name}=={version} --hash=sha256:{hashed}\n"
+        return f"{name}=={path.name.split('-')[1]} \\\n    --hash=sha256:{hashed}\n"
 
 
 def openssl(folder: Path, *words: str) -> None:
@@ -352,9 +352,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             self.send_header("Content-Type", "text/html" if kind == "simple" else "application/octet-stream")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so by the standard library
+        do_HEAD = do_GET  # noqa: N815 - named so by the standard library
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the same
             pass
 
         def handle(self) -> None:
@@ -386,8 +389,12 @@ class Tree:
 
     @property
     def stack(self) -> Stack:
-        (stack,) = declare.stacks(self.root).values()
-        return stack
+        return self.stacks.one(f"{self.name}+plain")
+
+    @property
+    def stacks(self) -> Stacks:
+        bridges = declare.bridges(self.root)
+        return Stacks(apps=declare.apps(self.root), servers=declare.servers(self.root), bridges=bridges)
 
     @property
     def app(self) -> Path:
@@ -414,14 +421,14 @@ def planted(folder: Path, engine: Engine, root: Path, index: Index) -> Iterator[
     tree.put(f"apps/{tree.name}/app.toml", 'interface = "wsgi"\ntarget = "app:app"\n')
     tree.put(f"apps/{tree.name}/app.py", APP)
     tree.put(f"apps/{tree.name}/requirements.txt", "small\n")
-    tree.put(f"requirements/stacks/{tree.name}+plain.txt", index.pins("small", "small"))
-    tree.put("requirements/uv.txt", index.pins("uv", "uv"))
+    tree.put("requirements/stacks.txt", index.lock("small"))
+    tree.put("requirements/uv.txt", index.lock("uv"))
     try:
         yield tree
     finally:
-        mine = {"label": f"org.opencontainers.image.title=gatebench: {tree.name} on plain"}
-        for one in engine.client.api.images(filters=mine):
-            engine.client.images.remove(one["Id"], force=True)
+        for one in engine.client.images.list(filters={"label": "gatebench.stack"}):
+            if one.labels["gatebench.stack"].startswith(f"{tree.name}+"):
+                engine.client.images.remove(str(one.id), force=True)
 
 
 @pytest.fixture
@@ -467,7 +474,7 @@ def built(
     patched = known(index)
     try:
         with planted(folder, engine, root, index) as tree:
-            for place in ("requirements/uv.txt", f"requirements/stacks/{tree.name}+plain.txt"):
+            for place in ("requirements/uv.txt", "requirements/stacks.txt"):
                 tree.put(place, f"{(tree.root / place).read_text()}# {uuid.uuid4()}\n")
             image = tree.images(engine, base).stack(tree.stack)
             yield Built(tree=tree, image=image, attributes=engine.client.images.get(image.id).attrs)
@@ -550,7 +557,7 @@ def test_nothing_of_the_hosts_index_proxy_or_authority_is_left_in_an_image(
 def test_what_only_builds_stays_behind(contents: list[Any]) -> None:
     names = [name for _, name, _ in contents]
     assert not [name for name in names if name.startswith(("opt/uv", "tmp/", "root/"))]
-    assert not [name for name in names if name.endswith(("bin/uv", "uv.txt", "pins.txt"))]
+    assert not [name for name in names if name.endswith(("bin/uv", "uv.txt", "lock.txt"))]
 
 
 @pytest.mark.slow
@@ -560,8 +567,8 @@ def test_an_image_runs_as_nobody_in_particular_and_says_what_it_is(built: Built,
     assert config["Labels"] == {
         LABEL: "stack",
         "gatebench.stack": built.tree.stack.name,
-        "org.opencontainers.image.title": f"gatebench: {built.tree.name} on plain",
-        "org.opencontainers.image.description": "A reference application of gatebench on one server.",
+        "org.opencontainers.image.title": f"gatebench: {built.tree.name}+plain",
+        "org.opencontainers.image.description": "An application on one server, as gatebench runs it.",
         "org.opencontainers.image.licenses": "MIT",
         "org.opencontainers.image.version": importlib.metadata.version("gatebench"),
         "org.opencontainers.image.base.name": base,
@@ -627,11 +634,81 @@ def test_nothing_but_the_image_is_left_of_a_build(built: Built, engine: Engine) 
 
 
 @pytest.mark.slow
+def test_stacks_that_require_the_same_share_every_layer_and_each_has_its_name(
+    tree: Tree, engine: Engine, base: str, told: pytest.MonkeyPatch
+) -> None:
+    tree.put(
+        f"apps/{tree.name}/app.toml",
+        'interface = "wsgi"\ntarget = "app:app"\n[axes.views.whole]\n[axes.views.split]\ntarget = "split:app"\n',
+    )
+    tree.put("compose/servers/other.toml", SERVER)
+    images = tree.images(engine, base)
+    stacks = [tree.stacks.one(f"{tree.name}+{rest}") for rest in ("plain", "plain[views=split]", "other")]
+    found = [images.stack(stack) for stack in stacks]
+    assert len({tuple(layers(engine, one.id)) for one in found}) == 1
+    for stack, image in zip(stacks, found, strict=True):
+        assert engine.client.images.get(image.name).labels["gatebench.stack"] == stack.name
+
+
+@pytest.mark.slow
+def test_launchers_bridges_and_the_shared_work_are_in_an_image(
+    tree: Tree, engine: Engine, base: str, told: pytest.MonkeyPatch
+) -> None:
+    places = ["compose/launchers/run_it.py", "compose/bridges/over.py", "apps/work/rounds.py"]
+    for place in places:
+        tree.put(place, "")
+    tree.put("apps/work/axes.toml", "")
+    image = tree.images(engine, base).stack(tree.stack)
+    running(engine, image.id, ["ls", *(f"/srv/{place}" for place in places)])
+
+
+@pytest.mark.slow
+def test_of_somebodys_own_app_there_is_its_folder_and_nothing_beside_it(
+    tree: Tree, tmp_path: Path, engine: Engine, base: str, told: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "elsewhere" / tree.name
+    for folder in (own, own.parent / "work"):
+        folder.mkdir(parents=True)
+        (folder / "app.py").touch()
+    (own / "old.py").write_text("print 'no Python of today'\n")
+    (own / "gone").symlink_to("nowhere")
+    app = replace(tree.stack.app, folder=own)
+    assert app.work is None
+    image = tree.images(engine, base).stack(replace(tree.stack, app=app))
+    listed = running(engine, image.id, ["sh", "-c", "ls /srv /srv/apps; ls /srv/apps/*"]).split()
+    assert listed == ["/srv:", "apps", "/srv/apps:", tree.name, "__pycache__", "app.py", "old.py"]
+
+
+@pytest.mark.slow
+def test_what_a_server_needs_of_debian_is_in_the_image_and_none_of_it_runs(
+    tree: Tree, engine: Engine, base: str, told: pytest.MonkeyPatch
+) -> None:
+    reachable_mirror(base)
+    tree.put("compose/servers/plain.toml", f'{SERVER}\n[needs]\nhello = "hello"\nagain = "hello"\nmore = "sl"\n')
+    stack = tree.stack
+    assert images.packages(stack) == {"PACKAGES": "hello sl"}
+    image = tree.images(engine, base).stack(stack)
+    asked = "hello && ls /usr/games/sl && python -c 'import small'; ls /usr/sbin"
+    said = running(engine, image.id, ["sh", "-c", asked])
+    assert said.startswith("Hello, world!\n/usr/games/sl\n")
+    assert "policy-rc.d" not in said
+
+
+@pytest.mark.slow
+def test_a_package_that_the_lock_has_another_hash_of_is_not_installed(
+    tree: Tree, engine: Engine, base: str, told: pytest.MonkeyPatch
+) -> None:
+    tree.put("requirements/stacks.txt", f"small==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(MachineError) as caught:
+        tree.images(engine, base).stack(tree.stack)
+    assert "ash mismatch" in one_sentence(caught.value, tree)
+
+
+@pytest.mark.slow
 def test_a_service_is_made_by_the_same_recipe(
     tree: Tree, engine: Engine, base: str, index: Index, told: pytest.MonkeyPatch
 ) -> None:
     tree.put(f"compose/services/{tree.name}/service.py", "import small; print(small.SIZE)\n")
-    tree.put(f"requirements/services/{tree.name}.txt", index.pins("small", "small"))
     folder = tree.root / "compose" / "services"
     service = Service(
         name=tree.name, kind="http", variable="A", url="", requirements=("small",), command=(), folder=folder
@@ -644,10 +721,7 @@ def test_a_service_is_made_by_the_same_recipe(
         engine.client.images.remove(image.id, force=True)
 
 
-@pytest.mark.slow
-def test_debians_packages_leave_nothing_of_the_hosts_mirror(
-    tree: Tree, engine: Engine, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def reachable_mirror(base: str) -> debian.Sources:
     if base != debian.tag_of(PYTHON):
         pytest.skip("the machine's mirror is for the project's own base")
     try:
@@ -655,6 +729,14 @@ def test_debians_packages_leave_nothing_of_the_hosts_mirror(
         urllib.request.urlopen(f"{given.mirror}/dists/{given.suite}/Release", timeout=20).close()
     except (MachineError, OSError) as error:
         pytest.skip(f"no mirror of Debian can be reached: {error}")
+    return given
+
+
+@pytest.mark.slow
+def test_debians_packages_leave_nothing_of_the_hosts_mirror(
+    tree: Tree, engine: Engine, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = reachable_mirror(base)
     secret = f"secret{uuid.uuid4().hex}"
     told = debian.Sources(
         mirror=given.mirror,
@@ -704,9 +786,8 @@ def test_an_index_whose_authority_is_not_given_is_not_trusted(
 ) -> None:
     told.delenv("SSL_CERT_FILE")
     told.setattr(envs, "index", lambda: {"UV_DEFAULT_INDEX": os.environ["UV_DEFAULT_INDEX"]})
-    path = tree.root / "requirements" / f"stacks/{tree.name}+plain.txt"
-    tree.put(f"requirements/stacks/{tree.name}+plain.txt", f"{path.read_text()}# {uuid.uuid4()}\n")
-    tree.put("requirements/uv.txt", f"{(tree.root / 'requirements/uv.txt').read_text()}# {uuid.uuid4()}\n")
+    for place in ("requirements/uv.txt", "requirements/stacks.txt"):
+        tree.put(place, f"{(tree.root / place).read_text()}# {uuid.uuid4()}\n")
     with pytest.raises(MachineError) as caught:
         tree.images(engine, base).stack(tree.stack)
     assert "certificate" in one_sentence(caught.value, tree)
@@ -716,8 +797,8 @@ def test_an_index_whose_authority_is_not_given_is_not_trusted(
 def test_a_requirement_that_cannot_be_had_is_named(
     tree: Tree, engine: Engine, base: str, told: pytest.MonkeyPatch
 ) -> None:
-    pins = f"# of: {envs.digest(['small'])}\nmissing==1.0 --hash=sha256:{'0' * 64}\n"
-    tree.put(f"requirements/stacks/{tree.name}+plain.txt", pins)
+    tree.put(f"apps/{tree.name}/requirements.txt", "missing\n")
+    tree.put("requirements/stacks.txt", f"missing==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
     with pytest.raises(MachineError) as caught:
         tree.images(engine, base).stack(tree.stack)
     assert "missing" in one_sentence(caught.value, tree)
@@ -792,9 +873,10 @@ from gatebench import declare
 from gatebench.backends.containers.engine import find
 from gatebench.backends.containers.images import Images
 from gatebench.model import Containment
+from gatebench.stacks import Stacks
 
 root, scratch, base = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-(stack,) = declare.stacks(root).values()
+(stack,) = Stacks(apps=declare.apps(root), servers=declare.servers(root)).values()
 Images(engine=find(), root=root, scratch=scratch, python="3.11", wanted=Containment(base=base)).stack(stack)
 """
 

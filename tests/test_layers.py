@@ -12,15 +12,17 @@ LAYERS = """
 errors
 model
 histogram stats nothing
-metrics declare machine records
-plan envs validity store
+metrics toml machine records
+declare
+stacks
+plan envs validity store own catalogue
 backends
 contract
 generator
 fake
 run
 session progress
-bench
+checking bench
 tables
 claims
 report

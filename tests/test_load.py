@@ -24,7 +24,7 @@ def test_a_good_server_gives_figures_without_errors() -> None:
         seen = figures(host)
     assert set(seen) == {
         *("format", "locust", "users", "warmup_s", "warmup_settled", "window_start_s", "window_end_s"),
-        *("requests", "errors", "error_reasons", "response", "in_flight_mean"),
+        *("requests", "errors", "error_reasons", "response", "in_flight_mean", "answered_by"),
         *("bodies_checked", "retries", "cpu_s", "delay_s", "connections"),
         *("arrivals", "steps", "loop_lag_p99_s"),
     }
@@ -313,3 +313,157 @@ def test_a_post_and_locust_s_own_users_are_measured_as_well(tmp_path: Path) -> N
     assert "Content-Type: application/json\r\n" in posts[0]
     assert "Content-Length: 7\r\n" in posts[0]
     assert any(head.startswith("GET /b ") for head in asked.requests)
+
+
+METHODS = """
+from gatebench.load import Expect, HttpUser, task
+
+OK = Expect(body=b"ok")
+
+
+class Keeper(HttpUser):
+    @task
+    def one(self):
+        assert self.client.put("/put", json={"n": 1}, name="/named", expect=OK) == b"ok"
+        assert self.client.put("/empty", expect=OK) == b"ok"
+        assert self.client.patch("/patch", data="abc", headers={"X-A": "b"}, expect=OK) == b"ok"
+        assert self.client.delete("/delete", headers={"X-A": "c"}, expect=OK) == b"ok"
+"""
+
+
+def test_an_object_is_put_patched_and_deleted(tmp_path: Path) -> None:
+    scenario = tmp_path / "methods.py"
+    scenario.write_text(METHODS)
+    came: list[tuple[str, str, bytes]] = []
+
+    def ok(method: str, path: str, body: bytes) -> bytes:
+        came.append((method, path, body))
+        return reply(b"ok")
+
+    with http_server(full=ok) as (host, asked):
+        seen = figures(host, scenario=scenario, load=("closed", 1))
+    assert (seen["errors"], seen["error_reasons"]) == (0, {})
+    assert came[:4] == [
+        ("PUT", "/put", b'{"n":1}'),
+        ("PUT", "/empty", b""),
+        ("PATCH", "/patch", b"abc"),
+        ("DELETE", "/delete", b""),
+    ]
+    heads = asked.requests[:4]
+    assert ["Content-Length" in head for head in heads] == [True, True, True, False]
+    assert "Content-Type: application/json\r\n" in heads[0]
+    assert ["X-A: b" in heads[2], "X-A: c" in heads[3]] == [True, True]
+
+
+COUNTED = """
+from gatebench.load import EngineUser, Expect, Request
+
+
+class Reader(EngineUser):
+    counted = "x-backend"
+    mix = (Request("/plaintext", expect=Expect(body="Hello, World!")),)
+"""
+
+
+@pytest.mark.parametrize("load", [("closed", 4), ("open", 400)])
+def test_every_answer_is_counted_by_what_a_header_of_it_says(tmp_path: Path, load: tuple[str, int]) -> None:
+    scenario = tmp_path / "counted.py"
+    scenario.write_text(COUNTED)
+    asked = 0
+
+    async def answering(_path: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        status = 500 if asked % 5 == 0 else 200
+        return reply(
+            b"Hello, World!", status=status, headers=("", "X-Backend: one\r\n", "x-backend:two\r\n")[asked % 3]
+        )
+
+    with http_server(answering) as (host, _):
+        seen = figures(host, scenario=scenario, load=load, window_s=0.6)
+    counts = seen["answered_by"]
+    assert set(counts) == {"one", "two", "none"}
+    assert sum(counts.values()) == seen["requests"], "those that failed are not among them"
+    assert seen["errors"] > 0
+    for count in counts.values():
+        assert count == pytest.approx(seen["requests"] / 3, abs=6)
+
+
+def test_where_nothing_is_counted_nobody_has_answered() -> None:
+    async def answering(path: str) -> bytes:
+        return reply(contract_body(path), headers="X-Backend: one\r\n")
+
+    with http_server(answering) as (host, _):
+        assert figures(host)["answered_by"] == {}
+
+
+FLOWING = """
+from gatebench.load import EngineUser, Expect, Flow, Hex, Request
+
+KEY = Hex(4)
+
+
+class Keeper(EngineUser):
+    mix = (
+        Flow(
+            (
+                Request("/first", expect=Expect(body=("<", KEY, ">"))),
+                Request(("/second/", KEY), name="second", expect=Expect(body=(KEY, "!"))),
+                Request(("/third/", KEY), name="third", expect=Expect(status=204)),
+            )
+        ),
+        Request("/alone", weight=0),
+    )
+"""
+
+
+@pytest.mark.parametrize("load", [("closed", 1), ("open", 300)])
+def test_a_flow_goes_on_only_after_a_good_answer_and_begins_anew_after_any_other(
+    tmp_path: Path, load: tuple[str, int]
+) -> None:
+    scenario = tmp_path / "flowing.py"
+    scenario.write_text(FLOWING)
+    came: list[str] = []
+
+    def answering(_method: str, path: str, _body: bytes) -> bytes:
+        came.append(path)
+        if path == "/first":
+            number = sum(one == "/first" for one in came)
+            return reply(b"<%04x>" % number if number % 3 else b"<zzzz>")
+        key = path[-4:]
+        if path.startswith("/second"):
+            return reply(key.encode() + b"!", status=200 if int(key, 16) % 2 else 404)
+        return b"HTTP/1.1 204 X\r\n\r\n"
+
+    with http_server(full=answering) as (host, _):
+        seen = figures(host, scenario=scenario, load=load)
+    assert set(seen["error_reasons"]) == {"body other than expected", "status 404 where 200 was expected"}
+    begun = range(1, sum(one == "/first" for one in came) + 1)
+    told = {f"{number:04x}" for number in begun if number % 3}
+    good = {one for one in told if int(one, 16) % 2}
+    second = {path[-4:] for path in came if path.startswith("/second")}
+    third = {path[-4:] for path in came if path.startswith("/third")}
+    assert second <= told, "the key is the one that was told"
+    assert third <= good
+    if load[0] == "closed":  # by a clock, a seat that waits for its next arrival waits with its flow
+        assert (len(told - second), len(good - third)) in {(0, 0), (0, 1), (1, 0), (1, 1)}, "but for the last one"
+    else:
+        assert third
+
+
+def test_a_judge_of_alike_requests_is_asked_of_a_sample_and_length_of_every_answer(tmp_path: Path) -> None:
+    scenario = tmp_path / "judged.py"
+    scenario.write_text(JUDGED)
+    with http_server() as (host, _):
+        seen = figures(host, scenario=scenario, window_s=1.0)
+    assert (seen["errors"], seen["error_reasons"]) == (0, {})
+    assert seen["bodies_checked"] < seen["requests"] / 10
+
+
+JUDGED = """
+from gatebench.load import EngineUser, Expect, Request
+
+
+class Reader(EngineUser):
+    mix = (Request("/plaintext", expect=Expect(length=13, body=lambda body: body.startswith(b"Hello"))),)
+"""

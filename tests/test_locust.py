@@ -41,7 +41,7 @@ from pathlib import Path
 from locust import FastHttpUser, LoadTestShape, SequentialTaskSet, TaskSet, constant, events, task
 from locust.exception import StopUser
 from gatebench import histogram
-from gatebench.load import Echo, EngineUser, Expect, HttpUser, Request
+from gatebench.load import Echo, EngineUser, Expect, Flow, HttpUser, Request
 
 class Counting:
     made = 0
@@ -362,6 +362,15 @@ class Only(EngineUser):
 """
 NOWHERE = "http://127.0.0.1:1"
 MUST = "the host must be http://NAME:PORT"
+EMPTY_FLOW = """
+class Only(EngineUser):
+    mix = [Flow(())]
+"""
+COUNTED_ECHO = """
+class Only(EngineUser):
+    mix = Echo("/ws")
+    counted = "X-Backend"
+"""
 REFUSED: Sequence[tuple[str, str, str]] = (
     (ENGINE, "", "no host is given"),
     (HAND, "", "no host is given"),
@@ -372,6 +381,8 @@ REFUSED: Sequence[tuple[str, str, str]] = (
     (WRONG, NOWHERE, "the mix of Only cannot be sent: a text is a string, a value, or a list of these, not 5"),
     (NEVER, NOWHERE, "Only has a rate that is no number above 0 and up to 100,000 arrivals a second: nan"),
     (SPLIT, NOWHERE, "the mix of Only cannot be sent: the path of a request must be ASCII without blanks"),
+    (EMPTY_FLOW, NOWHERE, "Only has a mix that is neither an Echo nor a list of Requests and Flows of some"),
+    (COUNTED_ECHO, NOWHERE, "Only has something counted that is no header of an answer: 'X-Backend'"),
     (ENGINE, "http://name.invalid:80", "the host 'name.invalid' is not known here"),
     (HAND, "http://name.invalid:80", "the host 'name.invalid' is not known here"),
 )

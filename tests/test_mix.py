@@ -13,7 +13,9 @@ from gatebench.load.mix import (
     Answer,
     Digits,
     Expect,
+    Flow,
     Hex,
+    Judge,
     Rendering,
     Request,
     Template,
@@ -22,6 +24,7 @@ from gatebench.load.mix import (
     choice,
     judged,
     mismatch,
+    steps,
 )
 
 HOST = "127.0.0.1:80"
@@ -269,6 +272,51 @@ def test_a_body_may_be_given_in_any_form_of_text(body: Any) -> None:
     assert judged(Expect(length=9, body=body))[0] == 9
 
 
+def test_a_judge_is_told_what_the_request_s_values_have_become() -> None:
+    told: list[tuple[bytes, str, str]] = []
+
+    def says_yes(body: bytes, number: str, other: str) -> bool:
+        told.append((body, number, other))
+        return body == b"yes"
+
+    other = Hex(4)
+    request = Request(("/?id=", NUMBER, "&o=", other), expect=Expect(body=Judge(says_yes, (other, NUMBER))))
+    one = Rendering(request, HOST).draw(Random(3))
+    assert one.length is None
+    assert one.fits is not None
+    assert (one.fits(b"yes"), one.fits(b"no")) == (True, False)
+    assert told[0] == (b"yes", re.search(rb"o=(\w+)", one.wire)[1].decode(), id_of(one).decode())  # type: ignore[index]
+
+
+def test_a_judge_of_values_that_its_request_does_not_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="a Judge is told values that its request holds"):
+        Rendering(Request("/", expect=Expect(body=Judge(bool, (NUMBER,)))), HOST)
+    with pytest.raises(TypeError, match="a Judge is told values of a mix"):
+        judged(Expect(body=Judge(bool, ())))
+
+
+def test_values_that_touch_each_other_are_found_where_they_were_joined() -> None:
+    first, second, third = Whole(1, 10**6), Whole(1, 10**6), Hex(2)
+    answer, drawn = Answer((first, second, b"-", third)), {first: b"1", second: b"23"}
+    assert answer.found(drawn, b"123-0f") == {third: b"0f"}
+    assert answer.found(drawn, b"124-0f") is None
+    assert answer.found({}, b"123-0f") == {first: b"12", second: b"3", third: b"0f"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "alike"),
+    [
+        (Request("/", expect=Expect(body="abc")), True),
+        (Request("/", expect=Expect(length=3)), True),
+        (Request("/"), False),
+        (Request("/", expect=Expect(length=3, body=bool)), False),
+        (Request(("/", NUMBER), expect=Expect(body="abc")), False),
+    ],
+)
+def test_answers_are_alike_where_their_bytes_are_known_and_need_no_judge(request_: Request, alike: bool) -> None:
+    assert Rendering(request_, HOST).alike is alike
+
+
 def test_a_request_without_values_may_expect_them_by_their_form() -> None:
     length, fits = judged(Expect(body=("<", FIXED, ">")))
     assert fits is not None
@@ -301,6 +349,52 @@ def test_what_was_expected_fits_and_has_the_length_that_was_said(pieces: list[by
 )
 def test_an_answer_s_failing_is_named(told: tuple[int, int | None, int, int], reason: str) -> None:
     assert mismatch(*told) == reason
+
+
+# flows
+
+KEY, NAME, FORM, LATER = Whole(1, 10**6), Hex(8), Hex(4), Hex(4)
+FLOW = Flow(
+    (
+        Request("/made", method="POST", body=("n=", NAME), expect=Expect(body=(KEY, ":", NAME, ":", FORM))),
+        Request(("/at/", KEY), expect=Expect(body=(KEY, "=", NAME, "/", LATER))),
+        Request("/gone", expect=Expect(body=(LATER, "!"))),
+    )
+)
+
+
+def test_a_flow_takes_from_each_answer_what_is_wanted_after_it_and_nothing_else() -> None:
+    assert [step.takes for step in steps(FLOW, HOST)] == [(KEY,), (LATER,), ()]
+
+
+def test_a_value_of_a_flow_is_one_text_in_all_its_requests() -> None:
+    made, at, gone = (step.rendering for step in steps(FLOW, HOST))
+    known: dict[Value, bytes] = {}
+    first = made.draw(Random(1), known)
+    name = known[NAME]
+    assert first.wire.endswith(b"n=" + name)
+    assert first.length is None
+    found = made.found(known, b"77:" + name + b":beef")
+    assert found is not None
+    assert made.found(known, b"77:" + name[::-1] + b":beef") is None
+    known[KEY] = found[KEY]
+    second = at.draw(Random(2), known)
+    assert second.wire.startswith(b"GET /at/77 HTTP/1.1\r\n")
+    assert second.fits is not None
+    assert (second.length, known[NAME]) == (2 + 1 + 8 + 1 + 4, name), "nothing is drawn anew"
+    assert second.fits(b"77=" + name + b"/0123")
+    assert not second.fits(b"78=" + name + b"/0123")
+    known[LATER] = b"0123"
+    third = gone.draw(Random(3), known)
+    assert third.fits is not None
+    assert (third.fits(b"0123!"), third.fits(b"3210!")) == (True, False)
+
+
+def test_a_value_that_only_a_judge_wants_is_taken_too() -> None:
+    flow = Flow(
+        (Request("/", expect=Expect(body=("<", KEY, ">"))), Request("/b", expect=Expect(body=Judge(bool, (KEY,)))))
+    )
+    assert [step.takes for step in steps(flow, HOST)] == [(KEY,), ()]
 
 
 # weights

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebench import declare, plan
+from gatebench import plan
 from gatebench.errors import UsageError
 from gatebench.model import Containment, Load, Measure, Plan
+from gatebench.session import Tree
 
 PLAN = Plan(
     name="p",
@@ -124,8 +125,9 @@ def test_narrowing_takes_the_stacks_and_scenarios_asked_for() -> None:
 
 
 def test_every_plan_of_this_project_names_what_is_there(root: Path) -> None:
+    tree = Tree.load(root)
     for name in plan.plans(root):
-        plan.check(plan.load(root, name), declare.stacks(root), declare.scenarios(root))
+        plan.check(plan.load(root, name), tree.stacks, tree.scenarios)
 
 
 def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
@@ -137,10 +139,11 @@ def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
 
 
 def test_connections_are_held_only_where_there_is_a_websocket(root: Path) -> None:
+    tree = Tree.load(root)
     flagship = plan.load(root, "flagship")
     held = replace(flagship, measures=(Measure(scenario="plain", load=Load(kind="hold", size=10)),))
     with pytest.raises(UsageError, match=r"holds connections of 'plain' \(hold\(10\)\), which has no WebSocket"):
-        plan.check(held, declare.stacks(root), declare.scenarios(root))
+        plan.check(held, tree.stacks, tree.scenarios)
 
 
 def written(tmp_path: Path, before: str = "", after: str = "") -> Plan:
@@ -179,3 +182,68 @@ def test_what_a_plan_cannot_say_of_containers_is_refused(tmp_path: Path, before:
     with pytest.raises(UsageError) as caught:
         written(tmp_path, before, after)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        ("flsk+gunicorn-sync", "no stack named 'flsk+gunicorn-sync'. Did you mean flask+gunicorn-sync"),
+        ("flask+gunicorn-sync[db=psycop2]", "named 'psycop2'. Did you mean psycopg"),
+        (
+            "flask+gunicorn-sync[db=psycopg]",
+            "The plan p spells a stack 'flask+gunicorn-sync[db=psycopg]'; its one name is 'flask+gunicorn-sync'",
+        ),
+        (
+            "nginx[wsgi=flask+gunicorn-gthread,stage=1,asgi=fastapi+uvicorn]",
+            "its one name is 'nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]'",
+        ),
+    ],
+)
+def test_a_plan_names_each_stack_by_its_one_name(root: Path, stack: str, said: str) -> None:
+    tree = Tree.load(root)
+    with pytest.raises(UsageError) as raised:
+        plan.check(replace(PLAN, stacks=(stack,)), tree.stacks, tree.scenarios)
+    assert said in str(raised.value)
+
+
+def test_a_plan_may_name_any_value_any_bridge_and_any_front(root: Path) -> None:
+    tree = Tree.load(root)
+    stacks = (
+        "flask+gunicorn-gthread[db=pymysql]",
+        "flask+uvicorn[bridge=a2wsgi]",
+        "fastapi+uvicorn[views=def]",
+        "nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]",
+    )
+    plan.check(replace(PLAN, stacks=stacks, measures=PLAN.measures[:1]), tree.stacks, tree.scenarios)
+
+
+def test_a_plan_of_somebodys_own_app_has_its_stacks_and_its_one_scenario() -> None:
+    own = plan.of_own(PLAN, ["mine+s", "mine+t"], "own")
+    assert own.stacks == ("mine+s", "mine+t")
+    assert [f"{measure.scenario} {measure.load}" for measure in own.measures] == ["own closed(64)"]
+    assert (own.blocks, own.seed, own.window_s) == (PLAN.blocks, PLAN.seed, PLAN.window_s)
+
+
+def test_what_a_stack_cannot_run_is_told_with_the_reason(root: Path) -> None:
+    tree = Tree.load(root)
+
+    def told(stack: str, scenario: str, load: str | None = None) -> str | None:
+        return plan.impossible(tree.stacks[stack], tree.scenarios[scenario], Load.parse(load) if load else None)
+
+    assert told("fastapi+uvicorn", "websocket", "closed(64)") is None
+    assert told("flask+gunicorn-gthread", "plain", "closed(64)") is None
+    assert (told("raw_wsgi+gunicorn-gthread", "websocket") or "").startswith("offers no ws: ")
+    assert told("flask+gunicorn-gthread", "websocket", "closed(16)") is None
+    assert told("flask+gunicorn-gthread", "websocket", "closed(17)") == (
+        "serves 16 of the 17 WebSockets of closed(17) at once"
+    )
+    assert told("flask+gunicorn-gthread", "websocket", "hold(17)") is None, "how many it keeps is what is measured"
+    assert (told("flask+uvicorn[bridge=a2wsgi]", "websocket") or "").startswith("offers no ws: ")
+
+
+def test_a_scenario_about_two_stacks_behind_a_front_is_for_no_stack_alone(root: Path) -> None:
+    tree = Tree.load(root)
+    about = replace(tree.scenarios["plain"], front=True)
+    mixed = "nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]"
+    assert "two stacks behind one front" in (plan.impossible(tree.stacks["fastapi+uvicorn"], about) or "")
+    assert plan.impossible(tree.stacks[mixed], about) is None

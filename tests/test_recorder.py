@@ -277,3 +277,44 @@ def test_a_window_that_was_never_opened_cannot_be_closed() -> None:
         Recorder(Clock()).close_window()
     with pytest.raises(RuntimeError, match="no window"):
         Recorder(Clock()).close_window_by_due(1001.0)
+
+
+def told_by(recorder: Recorder, clock: Clock, by: str, *took_s: float) -> None:
+    took = np.array(took_s)
+    recorder.answered(clock.now - took, took, by)
+
+
+def test_who_answered_is_counted_of_what_ended_in_the_window() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    told_by(recorder, clock, "early", 0.5)
+    recorder.open_window()
+    clock.let_pass(1)
+    told_by(recorder, clock, "wsgi", 0.5, 0.25, 5.0)
+    told_by(recorder, clock, "", 0.5)
+    told_by(recorder, clock, "asgi", 0.5)
+    told_by(recorder, clock, "wsgi", 0.5)
+    seen = recorder.close_window()
+    assert (seen.requests, seen.answered_by) == (0, {}), "what ends with the window is not in it"
+
+    recorder.open_window()
+    told_by(recorder, clock, "wsgi", 0.5, 0.25, 5.0)
+    told_by(recorder, clock, "", 0.5)
+    told_by(recorder, clock, "asgi", 0.5)
+    told_by(recorder, clock, "wsgi", 0.5)
+    clock.let_pass(1)
+    told_by(recorder, clock, "late", 0.5)
+    seen = recorder.close_window()
+    assert (seen.requests, seen.answered_by) == (6, {"wsgi": 4, "asgi": 1})
+
+
+def test_who_answered_is_counted_of_what_was_due_in_the_window() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    recorder.open_window()
+    clock.let_pass(1)
+    told_by(recorder, clock, "wsgi", 0.5, 1.5)  # the second was due before
+    clock.let_pass(1)
+    told_by(recorder, clock, "asgi", 1.5)  # ended after
+    seen = recorder.close_window_by_due(clock.now - 1)
+    assert (seen.requests, seen.answered_by) == (2, {"wsgi": 1, "asgi": 1})

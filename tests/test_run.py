@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from gatebench.contract import Finding, Outcome
 from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
 from gatebench.generator import Figures, Job
-from gatebench.model import Load, Measure, Placement, Plan, Run, Setting, Stack, Trial
+from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Run, Service, Setting, Trial
 from gatebench.run import Contract, ceilings_needed, commit
-from gatebench.session import Parties, Tree, checks, opened
+from gatebench.session import Parties, Tree, opened
 
 PLAN = Plan(
     name="p",
@@ -107,7 +107,7 @@ class Counting(FakeBackend):
     starts: int = 0
 
     @contextlib.contextmanager
-    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         if stack.name == "fastapi+uvicorn":
             self.starts += 1
             raise MachineError("fastapi+uvicorn ended at once with exit code 1: no module named web")
@@ -197,15 +197,85 @@ def test_a_route_that_the_contract_does_not_have_is_refused(tmp_path: Path) -> N
     small(tmp_path)
     declared = tmp_path / "apps" / "hello" / "app.toml"
     declared.write_text(declared.read_text(encoding="utf-8").replace("json =", "jsom ="), encoding="utf-8")
-    with pytest.raises(
-        UsageError, match=r"no route \(in \[lacks\] of hello or stdlib\) named 'jsom'. Did you mean json"
-    ):
+    with pytest.raises(UsageError, match=r"no route \(in \[lacks\] of hello\) named 'jsom'. Did you mean json"):
         Tree.load(tmp_path)
+
+
+MIXED = "nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]"
+
+
+@dataclass
+class Lacking(FakeBackend):
+    """A backend whose machine lacks what one stack needs."""
+
+    lacks: str = ""
+    prepared: list[str] = field(default_factory=list)
+
+    def missing(self, wanted: AnyStack | Service) -> str | None:
+        return f"{wanted.name} needs x: apt-get install -y x" if wanted.name == self.lacks else None
+
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
+        self.prepared.append(stack.name)
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "cannot", "said"),
+    [
+        ("fastapi+uvicorn", "fastapi+uvicorn", "needs x: apt-get install -y x"),
+        ("", "channels+hypercorn-h3", "HTTP/3 forbids"),
+    ],
+)
+def test_what_cannot_run_here_keeps_its_rows_and_says_why_and_is_not_prepared(
+    tree: Tree, lacks: str, cannot: str, said: str
+) -> None:
+    backend = Lacking(lacks=lacks)
+    asked = replace(PLAN, stacks=("flask+gunicorn-sync", cannot), measures=PLAN.measures[:1], blocks=2)
+    found = runs(tree, asked, Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
+    missed = [run for run in found if run.stack == cannot]
+    assert len(missed) == 2
+    assert all(run.status == "failed" and run.requests is None and said in (run.reason or "") for run in missed)
+    assert backend.prepared == ["flask+gunicorn-sync"]
+    assert [run.status for run in found if run.stack != cannot] == ["ok", "ok"]
+
+
+def test_two_stacks_behind_a_front_run_as_one_stack_of_both_interfaces(tree: Tree) -> None:
+    asked = replace(PLAN, stacks=(MIXED,), measures=measures("plain closed(8)", "websocket closed(8)"), blocks=1)
+    found = runs(tree, asked)
+    assert {(run.stack, run.interface, run.status) for run in found} == {(MIXED, "both", "ok")}, found[0].reason
+
+
+def test_variants_run_under_their_own_names(tree: Tree) -> None:
+    stacks = ("flask+gunicorn-gthread[db=pymysql]", "flask+uvicorn[bridge=a2wsgi]", "fastapi+uvicorn[views=def]")
+    asked = replace(PLAN, stacks=stacks, measures=measures("plain closed(8)"), blocks=1)
+    found = runs(tree, asked)
+    assert {(run.stack, run.interface, run.status) for run in found} == {
+        (stacks[0], "wsgi", "ok"),
+        (stacks[1], "wsgi", "ok"),
+        (stacks[2], "asgi", "ok"),
+    }
+
+
+def test_a_session_starts_the_services_that_the_drivers_of_its_stacks_have(tree: Tree) -> None:
+    wanted: list[str] = []
+
+    class Noting(FakeBackend):
+        @contextlib.contextmanager
+        def services(self, asked: Sequence[Service], placement: Placement) -> Iterator[Services]:
+            wanted.extend(service.name for service in asked)
+            with super().services(asked, placement) as services:
+                yield services
+
+    backend = Noting()
+    who = Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract)
+    stacks = ("flask+gunicorn-gthread[db=pymysql]", "fastapi+uvicorn")
+    runs(tree, replace(PLAN, stacks=stacks, measures=measures("db closed(8)"), blocks=1), who)
+    assert sorted(wanted) == ["mariadb", "postgres"]
 
 
 def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:
     class Versioned(FakeBackend):
-        def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+        def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
             return {"versions": {"flask": "3.1.3"}}
 
     fake = Versioned()
@@ -216,20 +286,6 @@ def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:
         assert header.plan.seed == 5
         assert header.ceilings.keys() == {"keep-alive", "close"}
         assert header.name.startswith("p-20")
-
-
-def test_a_check_covers_every_route_a_stack_offers(tree: Tree) -> None:
-    fake = FakeBackend()
-    asked: list[object] = []
-
-    def listening(**given: object) -> Outcome:
-        asked.append(given["routes"])
-        return Outcome(findings=(), date=None)
-
-    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=listening)
-    (checked,) = checks(tree, [tree.stacks["raw_wsgi+gunicorn-sync"]], who, lambda _: None)
-    assert asked == [["plaintext", "json", "db", "update", "external", "sleep", "cpu"]]
-    assert "ws" in checked.lacks
 
 
 def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:

@@ -1,17 +1,23 @@
 """Each scenario is a Locust file that anybody can run, and says of itself what the harness needs to know."""
 
 import ast
+import html
 import itertools
 import json
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from contractapp import FILE, App, compact
+from driving import SCENARIOS, figures, job, together
 from loadservers import echo_server, http_server, reply
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +41,7 @@ class Ended:
     code: int
     log: str
     requests: dict[str, int]
+    kinds: list[str]  # "METHOD name" of each, in the order in which Locust met them
     failures: int
 
 
@@ -54,24 +61,47 @@ def locust(path: Path, host: str, *options: str, run_time: str = "1s", folder: P
         code=done.returncode,
         log=done.stderr,
         requests={entry["name"]: entry["num_requests"] for entry in entries},
+        kinds=[f"{entry['method']} {entry['name']}" for entry in entries],
         failures=sum(entry["num_failures"] for entry in entries),
     )
 
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[dict[str, str]]:
-    with http_server() as (http, _), echo_server() as echo:
+    with http_server(full=App()) as (http, _), echo_server() as echo:
         yield {name: echo if name == "websocket" else http for name in NAMES}
 
 
-def test_the_five_scenarios_are_there() -> None:
-    assert NAMES == ["db", "external", "json", "plain", "websocket"]
+KINDS = {
+    "crud": {"POST /items", "GET /items/{id}", "PUT /items/{id}", "DELETE /items/{id}"},
+    "db": {"GET /db"},
+    "external": {"GET /external"},
+    "file": {"GET /file"},
+    "json": {"GET /json"},
+    "mixed": {
+        *("GET /plaintext", "GET /admin/plaintext", "GET /json", "GET /api/v2/json", "GET /db", "GET /legacy/db"),
+        *("GET /external", "GET /template", "POST /items", "GET /items/{id}", "DELETE /items/{id}"),
+    },
+    "plain": {"GET /plaintext"},
+    "queries": {"GET /queries"},
+    "redis": {"GET /redis"},
+    "sse": {"GET /sse"},
+    "stream": {"GET /stream"},
+    "template": {"GET /template"},
+    "updates": {"POST /updates"},
+    "upload": {"POST /upload"},
+    "websocket": {"WS /ws"},
+}
+
+
+def test_the_scenarios_are_there() -> None:
+    assert list(KINDS) == NAMES
 
 
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)
 def test_a_scenario_says_what_it_is_without_being_run(path: Path) -> None:
     said = literal(path)
-    assert set(said) == {"version", "title", "routes", "services", "error_limit"}
+    assert set(said) - {"front"} == {"version", "title", "routes", "services", "error_limit"}
     contract = (ROOT / "apps" / "CONTRACT.md").read_text(encoding="utf-8")
     routes = said["routes"]
     assert isinstance(routes, list)
@@ -82,14 +112,101 @@ def test_a_scenario_says_what_it_is_without_being_run(path: Path) -> None:
 @pytest.mark.server
 def test_every_scenario_runs_under_plain_locust(hosts: dict[str, str]) -> None:
     with ThreadPoolExecutor(4) as pool:
-        runs = list(pool.map(lambda path: locust(path, hosts[path.stem]), PATHS))
+        runs = list(pool.map(lambda path: locust(path, hosts[path.stem], run_time="3s"), PATHS))
     for run in runs:
         assert run.code == 0, run.log
         assert "Traceback" not in run.log
         assert run.failures == 0
-    names = [list(run.requests) for run in runs]
-    assert names == [["/db"], ["/external"], ["/json"], ["/plaintext"], ["/ws"]], "one name, whatever the parameters"
+    assert {name: set(run.kinds) for name, run in zip(NAMES, runs, strict=True)} == KINDS, "whatever the parameters"
     assert all(sum(run.requests.values()) > 0 for run in runs)
+
+
+# What a careless app could send where status and, as far as it is known, length are as they should be.
+SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "crud": lambda body: re.sub(rb'"name":".', b'"name":"x', body),
+    "file": lambda body: body[1:] + body[:1],
+    "mixed": lambda body: body[:-1] + b"~",
+    "queries": lambda body: re.sub(rb'"id":\d+', b'"id":7', body),
+    "redis": lambda body: re.sub(rb'"value":".', b'"value":"x', body),
+    "sse": lambda body: body.replace(b"data: 3", b"data: 4"),
+    "stream": lambda body: body.replace(b"p" * 4096, b"p" * 4095 + b"q"),
+    "template": lambda body: html.unescape(body.decode()).encode(),
+    "updates": lambda body: compact([*reversed(json.loads(body))]),
+    "upload": lambda body: body[1:] + b"0",
+}
+
+
+@pytest.mark.server
+def test_a_wrong_answer_is_found_by_each_scenario() -> None:
+    names = list(SPOILT)
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(http_server(full=App(SPOILT[name])))[0] for name in names]
+        # Where one body in a hundred is compared, a slow machine needs its time for enough of them.
+        jobs = (
+            job(host, scenario=SCENARIOS / f"{name}.py", window_s=3.0)
+            for name, host in zip(names, hosts, strict=True)
+        )
+        answers = together(jobs)
+    for name, (code, seen) in zip(names, answers, strict=True):
+        assert code == 0, seen
+        assert seen["errors"] > 0, name
+        assert set(seen["error_reasons"]) == {"body other than expected"}, (name, seen["error_reasons"])
+
+
+@pytest.mark.server
+def test_a_page_that_is_escaped_twice_is_wrong_as_well() -> None:
+    with http_server(full=App(lambda body: body.replace(b"&", b"&amp;"))) as (host, _):
+        seen = figures(host, scenario=SCENARIOS / "template.py")
+    assert set(seen["error_reasons"]) == {"body other than expected"}
+
+
+@pytest.mark.server
+def test_an_answer_that_ends_too_soon_is_found_every_time() -> None:
+    shorter = ("file", "redis", "sse", "stream")
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(http_server(full=App(lambda body: body[:-1])))[0] for _ in shorter]
+        answers = together(
+            job(host, scenario=SCENARIOS / f"{name}.py") for name, host in zip(shorter, hosts, strict=True)
+        )
+    for _, seen in answers:
+        assert seen["requests"] == 0 < seen["errors"]
+
+
+@pytest.mark.server
+def test_objects_are_made_read_changed_and_deleted_in_this_order_and_none_is_left_but_those_in_hand() -> None:
+    app = App()
+    with http_server(full=app) as (host, _):
+        seen = figures(host, scenario=SCENARIOS / "crud.py", load=("closed", 1))
+    assert (seen["errors"], seen["error_reasons"]) == (0, {})
+    assert seen["requests"] > 8
+    assert [method for method, _ in app.asked[:8]] == ["POST", "GET", "PUT", "DELETE"] * 2
+    assert [path for _, path in app.asked[:8]] == [*["/items"], *["/items/1"] * 3, *["/items"], *["/items/2"] * 3]
+    assert len(app.items) <= 1
+
+
+@pytest.mark.server
+def test_the_mix_counts_who_answered_and_asks_as_often_as_it_says() -> None:
+    app = App()
+    with http_server(full=app) as (host, _):
+        seen = figures(host, scenario=SCENARIOS / "mixed.py", window_s=1.5)
+    assert (seen["errors"], seen["error_reasons"]) == (0, {})
+    assert set(seen["answered_by"]) == {"wsgi", "asgi"}
+    assert sum(seen["answered_by"].values()) == seen["requests"]
+    assert seen["answered_by"]["asgi"] == pytest.approx(seen["requests"] / 4, rel=0.1, abs=8)
+    paths = [path for _, path in app.asked]
+    for share, prefix in (
+        (0.38, "/plaintext"),
+        (0.02, "/admin/"),
+        (0.05, "/legacy/"),
+        (0.05, "/api/v2/"),
+        (0.06, "/items"),
+    ):
+        assert sum(path.startswith(prefix) for path in paths) / len(paths) == pytest.approx(share, abs=0.05)
+
+
+def test_the_file_s_digest_is_that_of_the_file() -> None:
+    text = (ROOT / "scenarios" / "file.py").read_text(encoding="utf-8")
+    assert f'"{sha256(FILE.read_bytes()).hexdigest()}"' in text
 
 
 @pytest.mark.server

@@ -122,7 +122,7 @@ def test_a_batch_leaves_the_entry_that_locusts_own_log_would_have_left(seed: int
 
 LISTENERS = """
 one, heard, sunk = Counted(), [], []
-one.tally.listen(lambda began, took: sunk.extend(zip(began.tolist(), took.tolist())))
+one.tally.listen(lambda began, took, by: sunk.extend(zip(began.tolist(), took.tolist())))
 steps = []
 
 def step(*took):
@@ -176,7 +176,7 @@ def test_a_foreign_listener_hears_each_success_and_totals_are_right_before_with_
 
 FAILURES = """
 one, heard, sunk = Counted(), [], []
-one.tally.listen(lambda began, took: sunk.extend(took.tolist()))
+one.tally.listen(lambda began, took, by: sunk.extend(took.tolist()))
 one.events.request.add_listener(lambda exception, counted, **_: heard.append([exception and str(exception), counted]))
 one.answered(0.25)
 for reason in ("status 503 where 200 was expected", "connection refused", "connection refused"):
@@ -300,3 +300,21 @@ def test_what_workers_report_adds_up_on_their_master_without_loss() -> None:
         assert found.total == done["entries"][f"GET {path}"]["requests"] == len(times)
         assert found.sum_us == pytest.approx(1e6 * sum(times))
     assert done["entries"]["total"]["requests"] == sum(map(len, by_path.values()))
+
+
+MANY_ANSWERERS = """
+one, sunk = Counted(), []
+one.tally.listen(lambda began, took, by: sunk.append([by, len(took)]))
+for by in ["", *(f"backend {number}" for number in range(20)), "backend 3"]:
+    lane = one.tally.lane("GET", "/", by)
+    one.tally.answered(lane, clock.perf_counter() - 0.25, 0.25, 10, user)
+one.tally.fold()
+print(json.dumps([sunk, one.stats.get("/", "GET").num_requests, one.stats.total.num_requests]))
+"""
+
+
+def test_requests_are_handed_on_by_who_answered_and_are_one_kind_to_locust() -> None:
+    sunk, kind, total = told(MANY_ANSWERERS)
+    assert (kind, total) == (22, 22)
+    first = {f"backend {number}": 1 for number in range(16)}
+    assert dict(sunk) == {"": 1, **first, "backend 3": 2, "other": 4}, "only so many are told apart"

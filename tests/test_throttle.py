@@ -20,7 +20,7 @@ from gatebench.backends.programs import Serving, scratch_folder
 from gatebench.backends.services import Services
 from gatebench.generator import Driver, Figures, Generator, Job
 from gatebench.generator.process import Locust
-from gatebench.model import Load, Measure, Placement, Plan, Run, Setting, Stack
+from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Run, Setting
 from gatebench.run import Conductor
 from gatebench.session import Parties, Tree, Wish, opened, parties
 from gatebench.validity import SERVER_FULL
@@ -169,11 +169,11 @@ def test_every_trial_of_a_slow_stack_that_a_throttle_has_moved_is_void(slow_stac
 class Nothing(ProcessBackend):
     """The do-nothing server in the place of every stack."""
 
-    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
         return {}
 
     @contextmanager
-    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         with self.serve_nothing(placement, close=False, websocket=False) as serving:
             yield serving
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from gatebench.contract.routes import ROUTES
 
 # An HTTP/1.1 server with keep-alive that runs a WSGI callable named on its command line.
 LAUNCHER = """
@@ -40,14 +43,15 @@ class Server(ThreadingHTTPServer):
 Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 APP = """
+ANSWERS = {"/plaintext": ("200 OK", b"Hello, World!")}
+
+
 def app(environ, start_response):
-    body = b"Hello, World!"
-    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
+    status, body = ANSWERS.get(environ["PATH_INFO"], ("404 Not Found", b"not here"))
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
     return [body]
 """
-LACKS = "".join(
-    f'{route} = "left out of a small tree"\n' for route in ("json", "db", "update", "external", "sleep", "cpu", "ws")
-)
+LACKS = "".join(f'{route} = "left out of a small tree"\n' for route in ROUTES if route != "plaintext")
 SCENARIO = '''"""One request."""
 
 from gatebench.load import Expect, HttpUser, task
@@ -86,8 +90,8 @@ def app(root: Path, name: str, *, code: str = APP, interface: str = "wsgi") -> N
     (folder / "app.toml").write_text(declared, encoding="utf-8")
 
 
-def server(root: Path, name: str, *, code: str = LAUNCHER, interface: str = "wsgi") -> None:
-    """Add a server: one file, with the launcher's code in it."""
+def server(root: Path, name: str, *, code: str = LAUNCHER, interface: str = "wsgi", more: str = "") -> None:
+    """Add a server: one file, with the launcher's code in it, and what comes after its settings."""
     folder = root / "compose" / "servers"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.toml").write_text(
@@ -95,7 +99,20 @@ def server(root: Path, name: str, *, code: str = LAUNCHER, interface: str = "wsg
         f'command = ["{{python}}", "-c", \'\'\'{code}\'\'\', "{{port}}", "{{target}}"]\n'.replace(
             code, code.replace("{", "{{").replace("}", "}}")
         )
-        + "[settings]\nworkers = 1\npool_size = 1\nkeep_alive_s = 5\n",
+        + "[settings]\nworkers = 1\npool_size = 1\nkeep_alive_s = 5\n"
+        + more,
+        encoding="utf-8",
+    )
+
+
+def front(root: Path, name: str, *, needs: Mapping[str, str]) -> None:
+    """Add what stands in front of two stacks: one file, and the template of its configuration."""
+    folder = root / "compose" / "fronts"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.conf").write_text("", encoding="utf-8")
+    needed = "".join(f'{program} = "{package}"\n' for program, package in needs.items())
+    (folder / f"{name}.toml").write_text(
+        f'template = "{name}.conf"\n[settings]\nkeep_alive_s = 5\n[stages]\n1 = 0.5\n[needs]\n{needed}',
         encoding="utf-8",
     )
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import FastAPI, Response, WebSocket
-from fastapi.responses import PlainTextResponse
-from work import aio, rounds
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.templating import Jinja2Templates
+from pydantic import BaseModel
+from work import aio, pages, rounds
+
+
+class Item(BaseModel):
+    """What a client says of an item."""
+
+    name: str
+    price: int
 
 
 @asynccontextmanager
@@ -17,6 +27,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+templates = Jinja2Templates(pages.TEMPLATES)
 
 
 @app.get("/plaintext")
@@ -63,3 +74,67 @@ async def ws(socket: WebSocket) -> None:
             await socket.send_text(text)
         else:
             await socket.send_bytes(message["bytes"])
+
+
+@app.get("/template")
+async def template(request: Request, n: int, token: str) -> HTMLResponse:
+    return templates.TemplateResponse(request, "rows.html", {"rows": pages.rows(n, token)})
+
+
+@app.get("/queries")
+async def queries(n: int) -> list[dict[str, int]]:
+    return await aio.rows(n)
+
+
+@app.post("/updates")
+async def updates(n: int) -> list[dict[str, int]]:
+    return await aio.renew(n)
+
+
+@app.post("/items", status_code=201)
+async def create(item: Item) -> dict[str, Any]:
+    return await aio.create(item.name, item.price)
+
+
+@app.get("/items/{number}")
+async def read(number: int) -> Any:
+    return await aio.read(number) or missing()
+
+
+@app.put("/items/{number}")
+async def change(number: int, item: Item) -> Any:
+    return await aio.change(number, item.name, item.price) or missing()
+
+
+@app.delete("/items/{number}")
+async def remove(number: int) -> Response:
+    return Response(status_code=204) if await aio.remove(number) else missing()
+
+
+@app.get("/redis")
+async def redis(key: str, value: str) -> dict[str, str]:
+    return await aio.remember(key, value)
+
+
+@app.get("/file")
+async def file() -> Response:
+    return Response(await aio.file(), media_type="application/octet-stream")
+
+
+@app.post("/upload")
+async def upload(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(rounds.digest(await request.body()))
+
+
+@app.get("/sse")
+async def sse(n: int, every: float) -> StreamingResponse:
+    return StreamingResponse(aio.events(n, every), media_type="text/event-stream")
+
+
+@app.get("/stream")
+async def stream(n: int, size: int) -> StreamingResponse:
+    return StreamingResponse(aio.pieces(n, size), media_type="application/octet-stream")
+
+
+def missing() -> JSONResponse:
+    return JSONResponse({"error": "no such item"}, status_code=404)

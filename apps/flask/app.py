@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from flask.json.provider import DefaultJSONProvider
 from flask_sock import Sock
-from work import rounds, sync
+from work import pages, rounds, sync
 
 
 class Compact(DefaultJSONProvider):
@@ -19,9 +19,10 @@ class Compact(DefaultJSONProvider):
         return Response(body, mimetype=self.mimetype)
 
 
-app = Flask(__name__)
+app = Flask(__name__, template_folder=pages.TEMPLATES)
 app.json = Compact(app)
 sock = Sock(app)
+MISSING = {"error": "no such item"}, 404
 
 
 def text(body: str) -> Response:
@@ -68,3 +69,67 @@ def cpu() -> Response:
 def ws(socket: Any) -> None:
     while True:
         socket.send(socket.receive())
+
+
+@app.get("/template")
+def template() -> str:
+    return render_template("rows.html", rows=pages.rows(int(request.args["n"]), request.args["token"]))
+
+
+@app.get("/queries")
+def queries() -> list[dict[str, int]]:
+    return sync.rows(int(request.args["n"]))
+
+
+@app.post("/updates")
+def updates() -> list[dict[str, int]]:
+    return sync.renew(int(request.args["n"]))
+
+
+@app.post("/items")
+def create() -> tuple[dict[str, Any], int]:
+    item = request.get_json()
+    return sync.create(item["name"], item["price"]), 201
+
+
+@app.get("/items/<int:number>")
+def read(number: int) -> Any:
+    return sync.read(number) or MISSING
+
+
+@app.put("/items/<int:number>")
+def change(number: int) -> Any:
+    item = request.get_json()
+    return sync.change(number, item["name"], item["price"]) or MISSING
+
+
+@app.delete("/items/<int:number>")
+def remove(number: int) -> Any:
+    return ("", 204) if sync.remove(number) else MISSING
+
+
+@app.get("/redis")
+def redis() -> dict[str, str]:
+    return sync.remember(request.args["key"], request.args["value"])
+
+
+@app.get("/file")
+def file() -> Response:
+    return Response(sync.file(), mimetype="application/octet-stream")
+
+
+@app.post("/upload")
+def upload() -> Response:
+    return text(rounds.digest(request.get_data()))
+
+
+@app.get("/sse")
+def sse() -> Response:
+    events = sync.events(int(request.args["n"]), float(request.args["every"]))
+    return Response(events, mimetype="text/event-stream")
+
+
+@app.get("/stream")
+def stream() -> Response:
+    pieces = sync.pieces(int(request.args["n"]), int(request.args["size"]))
+    return Response(pieces, mimetype="application/octet-stream")

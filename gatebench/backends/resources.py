@@ -201,6 +201,11 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def at_rest(pids: Iterable[int]) -> float | None:
+    """Give the proportional memory of these processes and their descendants now, in bytes; None where untold."""
+    return _usage([one for pid in pids for one in tree(pid)]).pss_peak_bytes
+
+
 class Unseen:
     """Stands for a watch where parties run on another kernel, and this one's figures would say nothing of them."""
 

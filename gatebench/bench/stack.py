@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gatebench import declare
 from gatebench.backends.process import ProcessBackend
 from gatebench.backends.services import Services
 from gatebench.bench.outcome import Settings
@@ -24,7 +23,7 @@ NO_SERVICES = Services(urls={}, variables={}, pids=(), facts={})
 @contextlib.contextmanager
 def serving(settings: Settings, target: tuple[Path, str] | None = None) -> Iterator[Server]:
     """Serve it with one worker; `target` names another app by its folder and by module:name."""
-    stack = declare.find("stack", NAME, Tree.load(settings.root).stacks)
+    stack = Tree.load(settings.root).stacks.one(NAME)
     backend = ProcessBackend(root=settings.root, scratch=settings.scratch)
     settings.told(f"environment of {NAME}")
     backend.prepare(stack)

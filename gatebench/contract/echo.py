@@ -10,15 +10,16 @@ from random import Random
 
 from gatebench.contract.finding import Finding
 from gatebench.contract.frames import BrokenError, Message, WebSocket
+from gatebench.contract.wire import Server
 
 SIZES = (0, 125, 126, 65_536)  # the last of each way to write a length, and the first of the next
 BURST = 3
 
 
-def visited(host: str, port: int, until: float, inputs: Random) -> Iterator[Finding]:
+def visited(server: Server, inputs: Random) -> Iterator[Finding]:
     """Open one connection, send messages of every size and kind, then several at once."""
     try:
-        socket = WebSocket(host, port, "/ws", until=until)
+        socket = WebSocket(server, "/ws")
     except BrokenError as error:
         yield Finding("ws", "handshake", ok=False, expected="status 101", found=str(error))
         return

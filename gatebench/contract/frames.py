@@ -16,7 +16,7 @@ from websockets.http11 import Response
 from websockets.protocol import Event
 from websockets.uri import parse_uri
 
-from gatebench.contract.wire import CLOSING_S, LIMIT_BYTES, PATIENCE_S, Line
+from gatebench.contract.wire import CLOSING_S, Line, Server
 
 Message = str | bytes
 
@@ -28,18 +28,21 @@ class BrokenError(Exception):
 class WebSocket:
     """One connection; `response` is the server's answer to the handshake."""
 
-    def __init__(self, host: str, port: int, path: str, *, until: float) -> None:
+    def __init__(self, server: Server, path: str) -> None:
         """Open; BrokenError where no answer comes, but any answer is taken for one."""
-        self._protocol = ClientProtocol(parse_uri(f"ws://{host}:{port}{path}"), max_size=LIMIT_BYTES)
+        scheme = "wss" if server.tls else "ws"
+        address = parse_uri(f"{scheme}://{server.authority}{path}")
+        self._patience_s = server.patience_s
+        self._protocol = ClientProtocol(address, max_size=server.limit_bytes)
         self._events: deque[Event] = deque()
         try:
-            self._line = Line(host, port, until=until)
+            self._line = Line(server)
         except OSError as error:
             raise BrokenError(f"no connection ({error.strerror or error})") from error
         try:
             self._protocol.send_request(self._protocol.connect())
             self._flush()
-            first = self._next(time.perf_counter() + PATIENCE_S)
+            first = self._next(time.perf_counter() + self._patience_s)
         except BrokenError:
             self._line.close()
             raise
@@ -63,7 +66,7 @@ class WebSocket:
 
     def receive(self) -> Message:
         """Take the next message, whole."""
-        until = time.perf_counter() + PATIENCE_S
+        until = time.perf_counter() + self._patience_s
         kind, data = Opcode.CONT, bytearray()
         while True:
             frame = self._next(until)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class Job:
     """What the generator is asked to do."""
 
     scenario: Path
-    host: str  # http://127.0.0.1:port
+    host: str  # http://127.0.0.1:port, or https://127.0.0.1:port, whose certificate may be anyone's
     load: Load
     error_limit: float  # share of requests that may fail: a search stays below it
     seed: int
@@ -112,6 +112,8 @@ class Figures:
     arrivals: Arrivals | None  # under loads that are paced by a clock
     loop_lag_p99_s: float | None
     steps: tuple[Step, ...]  # of a search
+    # Of the requests, by what their answers said in the header that the scenario has counted; empty without one.
+    answered_by: Mapping[str, int] = field(default_factory=dict)
 
 
 class Generator(Protocol):
@@ -176,6 +178,7 @@ def read(document: Mapping[str, Any]) -> Figures:
         arrivals=_arrivals(document.get("arrivals")),
         loop_lag_p99_s=document.get("loop_lag_p99_s"),
         steps=tuple(_step(step) for step in document.get("steps") or ()),
+        answered_by=document.get("answered_by") or {},
     )
 
 

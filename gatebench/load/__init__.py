@@ -12,9 +12,33 @@ from typing import TYPE_CHECKING, Any
 from gatebench.load.names import libraries_first
 
 if TYPE_CHECKING:
-    from gatebench.load.users import Digits, Echo, EngineUser, Expect, Hex, HttpUser, Request, Whole, task
+    from gatebench.load.users import (
+        Digits,
+        Echo,
+        EngineUser,
+        Expect,
+        Flow,
+        Hex,
+        HttpUser,
+        Judge,
+        Request,
+        Whole,
+        task,
+    )
 
-__all__ = ["Digits", "Echo", "EngineUser", "Expect", "Hex", "HttpUser", "Request", "Whole", "task"]
+__all__ = [
+    "Digits",
+    "Echo",
+    "EngineUser",
+    "Expect",
+    "Flow",
+    "Hex",
+    "HttpUser",
+    "Judge",
+    "Request",
+    "Whole",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -90,6 +90,40 @@ class Client:
         empty = b"" if data is None else data
         return self.request("POST", path, json=json, data=empty, name=name, headers=headers, expect=expect)
 
+    def put(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        data: bytes | str | None = None,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Expect = OK,
+    ) -> bytes | None:
+        """Send a PUT, as `post` does a POST."""
+        empty = b"" if data is None else data
+        return self.request("PUT", path, json=json, data=empty, name=name, headers=headers, expect=expect)
+
+    def patch(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        data: bytes | str | None = None,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Expect = OK,
+    ) -> bytes | None:
+        """Send a PATCH, as `post` does a POST."""
+        empty = b"" if data is None else data
+        return self.request("PATCH", path, json=json, data=empty, name=name, headers=headers, expect=expect)
+
+    def delete(
+        self, path: str, *, name: str | None = None, headers: Mapping[str, str] | None = None, expect: Expect = OK
+    ) -> bytes | None:
+        """Send a DELETE without a body; give the answer's as `get` does."""
+        return self.request("DELETE", path, name=name, headers=headers, expect=expect)
+
     def request(
         self,
         method: str,

@@ -258,6 +258,7 @@ def document(seen: Seen) -> dict[str, Any]:
         "error_reasons": seen.error_reasons,
         "response": histogram.to_json(seen.response),
         "in_flight_mean": seen.in_flight_mean,
+        "answered_by": seen.answered_by,
     }
 
 

@@ -6,9 +6,9 @@ Knows text, chance and expectations. Must not know sockets, clocks or Locust.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import NamedTuple, TypeAlias
 
@@ -60,12 +60,24 @@ Text: TypeAlias = str | bytes | Value | Sequence[str | Value]  # in pieces, wher
 Drawn: TypeAlias = Mapping[Value, bytes]  # what a request's values have become
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What says yes to a body, told also what values of the request have become: `says_yes(body, *texts)`."""
+
+    says_yes: Callable[..., bool]
+    values: tuple[Value, ...]
+
+    def fits(self, drawn: Drawn, body: bytes) -> bool:
+        """Say whether it does; KeyError where the request does not hold a value."""
+        return self.says_yes(body, *[drawn[value].decode("ascii") for value in self.values])
+
+
 class Expect(NamedTuple):
     """What an answer must be; anything else is a failure."""
 
     status: int = 200
     length: int | None = None  # exact length of the body in bytes; None takes any, or what `body` says
-    body: Text | Callable[[bytes], bool] | None = None  # the bytes, or what says yes to them; None takes any
+    body: Text | Callable[[bytes], bool] | Judge | None = None  # the bytes, or what says yes to them; None takes any
 
 
 OK = Expect()
@@ -119,18 +131,41 @@ class Answer:
         """Say whether a body is what was expected."""
         if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
             return body == self.pieces[0]
-        pattern = b"".join(
-            re.escape(piece if isinstance(piece, bytes) else drawn[piece])
-            if isinstance(piece, bytes) or piece in drawn
-            else b"(?:%b)" % piece.pattern.encode()
-            for piece in self.pieces
+        return self.found(drawn, body) is not None
+
+    def found(self, drawn: Drawn, body: bytes) -> dict[Value, bytes] | None:
+        """Give what a body has in the places of its values; None where it is not what was expected."""
+        # To compile an expression takes longer than all else, so all values are looked at by their form first.
+        match = _form(self.pieces).fullmatch(body)
+        if match is None:
+            return None
+        values = [piece for piece in self.pieces if isinstance(piece, Value)]
+        found = dict(zip(values, match.groups(), strict=True))
+        if all(drawn.get(value, text) == text for value, text in zip(values, match.groups(), strict=True)):
+            return found
+        # Two values that touch each other may have been cut in another place than they were joined.
+        pieces = tuple(drawn.get(piece, piece) if isinstance(piece, Value) else piece for piece in self.pieces)
+        match = _expression(pieces).fullmatch(body)
+        return (
+            None
+            if match is None
+            else dict(zip([one for one in values if one not in drawn], match.groups(), strict=True))
         )
-        return re.fullmatch(pattern, body, re.DOTALL) is not None
+
+
+def _expression(pieces: tuple[bytes | Value, ...]) -> re.Pattern[bytes]:
+    parts = [re.escape(one) if isinstance(one, bytes) else b"(%b)" % one.pattern.encode() for one in pieces]
+    return re.compile(b"".join(parts), re.DOTALL)
+
+
+_form = lru_cache(_expression)
 
 
 def judged(expect: Expect) -> tuple[int | None, Callable[[bytes], bool] | None]:
     """Give the exact length of a body, and what says yes to its bytes, where the request held no values."""
     body = expect.body
+    if isinstance(body, Judge):
+        raise TypeError("a Judge is told values of a mix; in a task, write a function that knows them")
     if body is None or callable(body):
         return expect.length, body
     answer = Answer(_pieces(body))
@@ -148,6 +183,17 @@ class Request:
     body: Text | None = None
     expect: Expect = OK
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Requests in their order, each sent when the one before it was answered as expected; else the flow is over.
+
+    A value is the same text in all of them. One that stands first in an expected body is taken from that answer.
+    """
+
+    requests: Sequence[Request]
+    weight: float = 1.0  # how often it is begun, beside the other parts of a mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +220,10 @@ class Sent:
 class Rendering:
     """A request of a mix, ready to be sent to one server."""
 
-    __slots__ = ("_answer", "_body", "_expect", "_head", "_method", "_values", "constant", "key")
+    __slots__ = ("_answer", "_body", "_expect", "_head", "_method", "_values", "alike", "constant", "key")
 
-    def __init__(self, request: Request, netloc: str, prefix: str = "") -> None:
-        """Render what never changes; ValueError where a text would split the request."""
+    def __init__(self, request: Request, netloc: str, prefix: str = "", known: Collection[Value] = ()) -> None:
+        """Render what never changes, but not what is `known`; ValueError where a text would split the request."""
         path = _texts(request.path)
         self.key = (request.method, request.name or "".join(map(_named, path)))
         self._method = request.method
@@ -194,14 +240,41 @@ class Rendering:
         pieces = re.split(f"({_MARK}[0-9]+_)", text)
         self._head = Template([marks.get(piece, piece.encode("latin-1")) for piece in pieces])
         values = (*self._head.values, *(self._body.values if self._body is not None else ()))
-        self._values = tuple(value for value in dict.fromkeys(values) if value is not _LENGTH)
+        held = [value for value in dict.fromkeys(values) if value is not _LENGTH]
+        self._values = tuple(value for value in held if value not in known)
         body = request.expect.body
-        self._answer = None if body is None or callable(body) else Answer(_pieces(body))
-        self.constant = None if self._values else self.draw(Random(0))  # noqa: S311 - there is nothing to draw
+        self._answer: Answer | Judge | None = None
+        if isinstance(body, Judge):
+            if not {*body.values} <= {*held, *known}:
+                raise ValueError("a Judge is told values that its request holds, and no others")
+            self._answer = body
+        elif body is not None and not callable(body):
+            self._answer = Answer(_pieces(body))
+        self.constant = None if held or known else self.draw(Random(0))  # noqa: S311 - there is nothing to draw
+        # Whether one good answer is as another, and cheaply compared.
+        self.alike = self.constant is not None and self.constant.length is not None and not callable(body)
 
-    def draw(self, random: Random) -> Sent:
-        """Draw the values and give the request."""
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Give the values that are drawn for it."""
+        return self._values
+
+    @property
+    def hoped(self) -> tuple[Value, ...]:
+        """Give the values of the expected body."""
+        pieces = self._answer.pieces if isinstance(self._answer, Answer) else ()
+        return tuple(piece for piece in pieces if isinstance(piece, Value))
+
+    def found(self, drawn: Drawn, body: bytes) -> Mapping[Value, bytes] | None:
+        """Give what a body has in the places of its values; None where it is not what was expected."""
+        return self._answer.found(drawn, body) if isinstance(self._answer, Answer) else {}
+
+    def draw(self, random: Random, known: dict[Value, bytes] | None = None) -> Sent:
+        """Draw the values and give the request; they are added to what is `known`."""
         drawn = {value: value.draw(random).encode("ascii") for value in self._values}
+        if known is not None:
+            known.update(drawn)
+            drawn = known
         payload = b""
         if self._body is not None:
             payload = self._body.fill(drawn)
@@ -210,7 +283,8 @@ class Rendering:
         length = expect.length
         fits: Callable[[bytes], bool] | None = None
         if answer is not None:
-            length = answer.length(drawn) if length is None else length
+            if length is None and isinstance(answer, Answer):
+                length = answer.length(drawn)
             fits = partial(answer.fits, drawn)
         elif callable(expect.body):
             fits = expect.body
@@ -219,6 +293,38 @@ class Rendering:
 
 _LENGTH = Value("length", lambda _random: "", r"\d+", None)
 _MARK = "gatebench_value_"
+
+
+class Step(NamedTuple):
+    """A request of a flow, ready to be sent."""
+
+    rendering: Rendering
+    takes: tuple[Value, ...]  # from its answer, for those that follow
+
+
+def steps(flow: Flow, netloc: str, prefix: str = "") -> tuple[Step, ...]:
+    """Give a flow's requests, ready to be sent; ValueError where one cannot be."""
+    known: dict[Value, None] = {}
+    renderings, fresh = [], []
+    for request in flow.requests:
+        renderings.append(Rendering(request, netloc, prefix, known))
+        known.update(dict.fromkeys(renderings[-1].values))
+        fresh.append({value for value in renderings[-1].hoped if value not in known})
+        known.update(dict.fromkeys(fresh[-1]))
+    found = []
+    wanted: set[Value] = set()
+    for request, rendering, new in zip(reversed(flow.requests), reversed(renderings), reversed(fresh), strict=True):
+        found.append(Step(rendering, tuple(new & wanted)))
+        wanted |= _values_of(request)
+    return tuple(reversed(found))
+
+
+def _values_of(request: Request) -> set[Value]:
+    """Give all values that a request, or what is expected of it, names."""
+    body = request.expect.body
+    told = {*body.values} if isinstance(body, Judge) else set()
+    texts = [request.path, request.body, None if callable(body) or isinstance(body, Judge) else body]
+    return told | {one for text in texts if text is not None for one in _whole(text) if isinstance(one, Value)}
 
 
 def _mark(piece: str | Value, marks: dict[str, Value]) -> str:

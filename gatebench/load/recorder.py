@@ -24,6 +24,7 @@ OTHERS = "other reasons"
 UNANSWERED = "not answered while the generator waited for it"
 
 Numbers: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
+Which: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 
 
 def agree(rates: Sequence[float]) -> bool:
@@ -46,6 +47,7 @@ class Seen:
     response: Histogram  # of those answered as expected
     in_flight_mean: float  # time average of requests in flight
     ended: int  # answers, good or bad, that came within the window
+    answered_by: dict[str, int]  # of those answered as expected, what a header said, where it is counted
 
 
 class Window:
@@ -55,16 +57,18 @@ class Window:
         self._start_s = start_s
         self._began: list[Numbers] = []
         self._took: list[Numbers] = []
+        self._by: list[str] = []  # of each of these
         self._reasons: Counter[str] = Counter()
         self._stranded: Counter[str] = Counter()  # those of the reasons that have no time
         self._failed_began = array("d")
         self._failed_took = array("d")
         self._failed_reasons: list[str] = []
 
-    def answered(self, began: Numbers, took: Numbers) -> None:
+    def answered(self, began: Numbers, took: Numbers, by: str) -> None:
         """Take in requests that have ended as expected, in whatever order."""
         self._began.append(began)
         self._took.append(took)
+        self._by.append(by)
 
     def failed(self, began: float, took_s: float, reason: str) -> None:
         """Take in a request that ends now, with an error."""
@@ -90,7 +94,7 @@ class Window:
         within = self._within(began + took, end_s)
         return self._seen(
             end_s,
-            requests=int(within.sum()),
+            within=within,
             response=took[within],
             reasons=self._reasons,
             waiting=np.array(in_flight_since, dtype=float),
@@ -106,14 +110,14 @@ class Window:
             reasons[reason] += self._start_s <= at < end_s
         return self._seen(
             end_s,
-            requests=int(within.sum()),
+            within=within,
             response=np.concatenate([took[within], now - left]),
             reasons=+reasons,
             waiting=waiting,
         )
 
     def _seen(
-        self, end_s: float, *, requests: int, response: Numbers, reasons: Counter[str], waiting: Numbers
+        self, end_s: float, *, within: Which, response: Numbers, reasons: Counter[str], waiting: Numbers
     ) -> Seen:
         began, took = _joined(self._began), _joined(self._took)
         failed_began, failed_took = np.array(self._failed_began), np.array(self._failed_took)
@@ -125,7 +129,7 @@ class Window:
         return Seen(
             start_s=self._start_s,
             end_s=end_s,
-            requests=requests,
+            requests=int(within.sum()),
             errors=reasons.total(),
             error_reasons=dict(reasons),
             response=histogram.of_seconds(response),
@@ -133,9 +137,19 @@ class Window:
             ended=int(
                 self._within(began + took, end_s).sum() + self._within(failed_began + failed_took, end_s).sum()
             ),
+            answered_by=self._answered_by(within),
         )
 
-    def _within(self, moments: Numbers, end_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _answered_by(self, within: Which) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        at = 0
+        for by, took in zip(self._by, self._took, strict=True):
+            if by:
+                counts[by] += int(within[at : at + len(took)].sum())
+            at += len(took)
+        return dict(+counts)
+
+    def _within(self, moments: Numbers, end_s: float) -> Which:
         return (moments >= self._start_s) & (moments < end_s)
 
     def _overlap(self, began: Numbers, ended: Numbers, end_s: float) -> float:
@@ -161,11 +175,11 @@ class Recorder:
         self._stranded: list[str] = []
         self._window: Window | None = None
 
-    def answered(self, began: Numbers, took: Numbers) -> None:
-        """Take in requests that have ended as expected: when each began, and how long it took."""
+    def answered(self, began: Numbers, took: Numbers, by: str = "") -> None:
+        """Take in requests that have ended as expected: when each began, how long it took, what a header said."""
         self._good += len(took)
         if self._window is not None:
-            self._window.answered(began, took)
+            self._window.answered(began, took, by)
 
     def failed(self, took_s: float, reason: str) -> None:
         """Take in a request that ends now, with an error."""

@@ -13,12 +13,29 @@ from typing import Any, Protocol
 from gatebench.load.connection import UNASKED, Connection
 from gatebench.load.echo import EchoConnection
 from gatebench.load.engine import Engine
-from gatebench.load.mix import BODIES_CHECKED, OTHER_BODY, Echo, Rendering, Request, Sent, Template, choice, mismatch
+from gatebench.load.mix import (
+    BODIES_CHECKED,
+    OTHER_BODY,
+    Echo,
+    Flow,
+    Rendering,
+    Request,
+    Sent,
+    Step,
+    Template,
+    Value,
+    choice,
+    mismatch,
+    steps,
+)
 from gatebench.load.pacing import ClosedLoop, Leaving, Pace
 from gatebench.load.tally import Lane, Tally
 from gatebench.load.target import Target
+from gatebench.load.wire import REMEMBERED_HEADS, Head, Parser, fields
 
 REPEAT_S = 0.1  # how long answers that equal a checked one, byte for byte, go without saying
+NOBODY = "none"  # said where an answer has not the header that is counted
+ANSWERER_CHARACTERS = 60  # of its value
 OPENING = "OPEN"  # the request type of a connection that did not open
 
 
@@ -29,6 +46,7 @@ class Mix:
         self.renderings = [Rendering(one, target.netloc, target.prefix) for one in requests]
         self.lanes = [tally.lane(*one.key) for one in self.renderings]
         self.constant = self.renderings[0].constant if len(requests) == 1 else None  # where all are the same
+        self.alike = self.constant is not None and self.renderings[0].alike  # and so are good answers
         if self.constant is not None:
             self.lanes[0].each = self.constant.length
         self._choose = choice([one.weight for one in requests])
@@ -38,6 +56,47 @@ class Mix:
         number = self._choose(random) if len(self.renderings) > 1 else 0
         rendering = self.renderings[number]
         return rendering.constant or rendering.draw(random), self.lanes[number]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A flow, or a request by itself, ready to be sent and counted."""
+
+    steps: tuple[Step, ...]
+    lanes: tuple[Lane, ...]
+
+
+class Courses:
+    """A class's flows, beside requests by themselves; and whose answers are whose, where a header tells."""
+
+    def __init__(
+        self, mix: Sequence[Request | Flow], target: Target, tally: Tally, counted: str | None = None
+    ) -> None:
+        flows = [Flow((one,), one.weight) if isinstance(one, Request) else one for one in mix]
+        self._courses = []
+        for flow in flows:
+            ready = steps(flow, target.netloc, target.prefix)
+            self._courses.append(Course(ready, tuple(tally.lane(*one.rendering.key) for one in ready)))
+        self._choose = choice([one.weight for one in flows])
+        self._tally = tally
+        self._counted = None if counted is None else counted.lower()
+        self._heads: dict[tuple[Lane, bytes], Lane] = {}
+
+    def pick(self, random: Random) -> Course:
+        """Draw a flow by the weights."""
+        return self._courses[self._choose(random) if len(self._courses) > 1 else 0]
+
+    def lane(self, lane: Lane, head: Head | None) -> Lane:
+        """Give the lane in which an answer with this head is counted."""
+        if self._counted is None or head is None:
+            return lane
+        found = self._heads.get((lane, head.raw))
+        if found is None:
+            if len(self._heads) >= REMEMBERED_HEADS:
+                self._heads.clear()
+            by = dict(fields(head.raw)).get(self._counted, "")[:ANSWERER_CHARACTERS] or NOBODY
+            found = self._heads[lane, head.raw] = self._tally.lane(lane.method, lane.name, by)
+        return found
 
 
 class User(Protocol):
@@ -144,6 +203,10 @@ class Seat:
         """Count a failure of the last request, after whose answer more came."""
         self._tally.failed(self._lane, 0.0, 0, UNASKED, self._user)
 
+    def _drawn(self) -> bool:
+        """Say whether this answer is one of those whose body is compared."""
+        return self._random() < BODIES_CHECKED or not self.bodies_checked
+
     def _count(self, reason: str, length: int, now: float) -> None:
         lane = self._lane
         began = self._due if self._pace.paced else self.connection.began
@@ -164,7 +227,7 @@ class HttpSeat(Seat):
         super().__init__(connection, mix.lanes[0], around)
         self._mix = mix
         self._one = mix.constant  # what every request is, where all are the same
-        self._alike = mix.constant is not None and mix.constant.length is not None  # and so are good answers
+        self._alike = mix.alike
         self._sent = mix.constant or mix.pick(around.user.random)[0]
 
     def open(self, now: float) -> None:
@@ -212,9 +275,70 @@ class HttpSeat(Seat):
         except Exception as error:  # noqa: BLE001 - of an expectation, a wait_time or a listener
             self._user.finish(error)
 
-    def _drawn(self) -> bool:
-        """Say whether this answer is one of those whose body is compared."""
-        return self._random() < BODIES_CHECKED or not self.bodies_checked
+
+class FlowSeat(Seat):
+    """Requests and answers, some in flows or with a header of theirs counted; it costs a little more."""
+
+    __slots__ = ("_at", "_course", "_courses", "_known", "_sent")
+
+    def __init__(self, courses: Courses, around: Around) -> None:
+        self._courses = courses
+        self._course = courses.pick(around.user.random)
+        connection = Connection(around.engine, around.target, self, around.timeout_s)
+        super().__init__(connection, self._course.lanes[0], around)
+        self._at = len(self._course.steps)  # how much of it is over
+        self._known: dict[Value, bytes] = {}  # what the flow's values have become
+        self._sent: Sent | None = None
+
+    def open(self, now: float) -> None:
+        """Have nothing to open: a connection of HTTP opens with its first request."""
+        self._pace.opened(self, now)
+
+    def speak(self, due: float, _now: float) -> None:
+        """Send the next request of the flow, or the first of another one."""
+        self._due = due
+        random = self._user.random
+        if self._at >= len(self._course.steps):
+            self._course, self._at, self._known = self._courses.pick(random), 0, {}
+        rendering = self._course.steps[self._at].rendering
+        self._lane = self._course.lanes[self._at]
+        self._sent = sent = rendering.constant or rendering.draw(random, self._known)
+        self.connection.ask(sent.wire, sent.bodiless)
+
+    def done(self, reason: str, now: float) -> None:
+        """Check the answer and count it."""
+        try:
+            parser = self.connection.parser
+            length = 0 if reason else parser.length
+            reason = reason or self._mismatch(parser)
+            if reason:
+                self._at = len(self._course.steps)  # what would follow, follows from this answer
+            else:
+                self._at += 1
+                self._lane = self._courses.lane(self._lane, parser.head)
+            self._count(reason, length, now)
+        except Exception as error:  # noqa: BLE001 - of an expectation, a wait_time or a listener
+            self._user.finish(error)
+
+    def _mismatch(self, parser: Parser) -> str:
+        """Say what of an answer is not as expected, and take from it what is wanted later."""
+        step, sent = self._course.steps[self._at], self._sent
+        if sent is None:
+            raise RuntimeError("an answer to nothing")
+        if parser.status != sent.status or parser.length != sent.length:
+            reason = mismatch(sent.status, sent.length, parser.status, parser.length)
+            if reason:
+                return reason
+        if step.takes:
+            self.bodies_checked += 1
+            found = step.rendering.found(self._known, parser.body())
+            if found is None:
+                return OTHER_BODY
+            self._known.update((value, found[value]) for value in step.takes)
+        elif sent.fits is not None and self._drawn():
+            self.bodies_checked += 1
+            return "" if sent.fits(parser.body()) else OTHER_BODY
+        return ""
 
 
 class EchoSeat(Seat):

@@ -27,10 +27,13 @@ LOOK_S = 0.1
 # To fold holds the engine up by a fraction of a millisecond: ten times a second, a quiet server's p99 would show it.
 FOLD_S, FOLD_COUNT = 1.0, 1000
 KEY = "gatebench"  # of what a worker's report carries
+ANSWERERS = 16  # values of a header that is counted; the others are one
+OTHER = "other"
 OWN = ("locust.", "gatebench.")  # modules whose listeners need not hear of every success
 
 Numbers: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
-Sink: TypeAlias = Callable[[Numbers, Numbers], None]  # when requests began, by perf_counter, and how long they took
+# When requests began, by perf_counter, how long they took, and what the header that is counted said in all of them.
+Sink: TypeAlias = Callable[[Numbers, Numbers, str], None]
 
 
 class Speaker(Protocol):
@@ -43,11 +46,12 @@ class Speaker(Protocol):
 class Lane:
     """The successes of one kind of request since the last fold: (method, name), readings of perf_counter, bytes."""
 
-    __slots__ = ("began", "each", "length", "method", "name", "told_began", "told_took", "took")
+    __slots__ = ("began", "by", "each", "length", "method", "name", "told_began", "told_took", "took")
 
-    def __init__(self, method: str, name: str) -> None:
+    def __init__(self, method: str, name: str, by: str = "") -> None:
         self.method = method
         self.name = name
+        self.by = by  # what a header said in all of them; empty where none is counted
         self.began = array("d")
         self.took = array("d")
         self.told_began = array("d")  # of those that Locust's event has been told of, one by one
@@ -62,7 +66,8 @@ class Tally:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._request: Any = environment.events.request
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._lanes: dict[tuple[str, str, str], Lane] = {}
+        self._answerers: set[str] = {""}
         self._sinks: list[Sink] = []
         self._folded_s = perf_counter()
         self.each = False  # somebody wants to hear of every success
@@ -78,11 +83,16 @@ class Tally:
         events.worker_report.add_listener(self._reported)
         gevent.spawn(self._fold_for_ever)
 
-    def lane(self, method: str, name: str) -> Lane:
-        """Give the lane of requests of this kind."""
-        key = (method, name)
+    def lane(self, method: str, name: str, by: str = "") -> Lane:
+        """Give the lane of requests of this kind; of those `by` whom they were answered, where that is counted."""
+        if by not in self._answerers:
+            if len(self._answerers) > ANSWERERS:  # the empty one is among them
+                by = OTHER
+            else:
+                self._answerers.add(by)
+        key = (method, name, by)
         if key not in self._lanes:
-            self._lanes[key] = Lane(method, name)
+            self._lanes[key] = Lane(*key)
         return self._lanes[key]
 
     def listen(self, sink: Sink) -> None:
@@ -126,7 +136,7 @@ class Tally:
         batch = np.array(began), np.array(took)
         del began[:], took[:]
         for sink in self._sinks:
-            sink(*batch)
+            sink(*batch, lane.by)
         key = (lane.method, lane.name)
         counted = histogram.of_seconds(np.maximum(batch[1], 0.0))
         for kept in (self.response, self._unreported):

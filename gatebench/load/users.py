@@ -20,13 +20,25 @@ from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
 from gatebench.load.client import Client
 from gatebench.load.engine import WATCH_S, Engine
-from gatebench.load.mix import Digits, Echo, Expect, Hex, Request, Whole
+from gatebench.load.mix import Digits, Echo, Expect, Flow, Hex, Judge, Request, Whole
 from gatebench.load.pacing import Arrivals, ClosedLoop, OpenLoop, Pace
-from gatebench.load.seats import Around, EchoSeat, HttpSeat, Mix, Seat
+from gatebench.load.seats import Around, Courses, EchoSeat, FlowSeat, HttpSeat, Mix, Seat
 from gatebench.load.tally import Tally
 from gatebench.load.target import HostError, Target
 
-__all__ = ["Digits", "Echo", "EngineUser", "Expect", "Hex", "HttpUser", "Request", "Whole", "task"]
+__all__ = [
+    "Digits",
+    "Echo",
+    "EngineUser",
+    "Expect",
+    "Flow",
+    "Hex",
+    "HttpUser",
+    "Judge",
+    "Request",
+    "Whole",
+    "task",
+]
 
 MOST_ARRIVALS = 100_000  # a second, for each user: hardly any generator sends more
 NO_HOST = "no host is given; name the server with -H http://127.0.0.1:PORT"
@@ -56,7 +68,7 @@ class Shared:
         self.paces: dict[type[Any], Pace] = {}
         self._seed = seed  # None: other random parameters every time
         self._targets: dict[str, Target] = {}
-        self._mixes: dict[tuple[type[Any], str], Mix] = {}
+        self._mixes: dict[tuple[type[Any], str], Mix | Courses] = {}
         self._clients: dict[Client | Seat, None] = {}
         self._entered = 0
         self._bodies_checked = self._retries = 0  # of those that have left
@@ -128,10 +140,16 @@ class Shared:
             )
         return self.paces[user]
 
-    def mix(self, user: type[EngineUser], host: str, requests: Sequence[Request]) -> Mix:
-        """Give a class's requests, ready to be sent."""
+    def mix(self, user: type[EngineUser], host: str, parts: Sequence[Request | Flow]) -> Mix | Courses:
+        """Give a class's requests, ready to be sent: in courses only where they need it, since these cost more."""
         if (user, host) not in self._mixes:
-            self._mixes[user, host] = Mix(requests, self.target(host), self.tally)
+            requests = [one for one in parts if isinstance(one, Request)]
+            target = self.target(host)
+            self._mixes[user, host] = (
+                Mix(requests, target, self.tally)
+                if user.counted is None and len(requests) == len(parts)
+                else Courses(parts, target, self.tally, user.counted)
+            )
         return self._mixes[user, host]
 
 
@@ -209,7 +227,8 @@ class EngineUser(User):
     """
 
     abstract = True
-    mix: Sequence[Request] | Echo = ()
+    mix: Sequence[Request | Flow] | Echo = ()
+    counted: str | None = None  # a header of the answers: how often it said what, in the window
     rate: float | None = None  # arrivals per second that each user adds; None: a closed loop
     arrivals: Arrivals = "constant"
 
@@ -234,23 +253,25 @@ class EngineUser(User):
             timeout_s=shared.timeout_s,
         )
         try:
-            self.seat: Seat = (
-                EchoSeat(self.mix, around)
-                if isinstance(self.mix, Echo)
-                else HttpSeat(shared.mix(kind, cast("str", self.host), self.mix), around)
-            )
+            self.seat = self._seated(around)
         except (TypeError, ValueError) as error:
             raise shared.refusal(f"the mix of {kind.__name__} cannot be sent: {error}") from None
+
+    def _seated(self, around: Around) -> Seat:
+        if isinstance(self.mix, Echo):
+            return EchoSeat(self.mix, around)
+        mix = self._shared.mix(type(self), cast("str", self.host), self.mix)
+        return FlowSeat(mix, around) if isinstance(mix, Courses) else HttpSeat(mix, around)
 
     @classmethod
     def fault(cls) -> str | None:
         """Say what is wrong with what a class declares; None where nothing is seen to be."""
         if not cls.mix:
             return "has no mix; give it requests, as in mix = [Request('/')]"
-        if not isinstance(cls.mix, Echo) and not (
-            isinstance(cls.mix, list | tuple) and all(isinstance(one, Request) for one in cls.mix)
-        ):
-            return f"has a mix that is neither an Echo nor a list of Requests: {cls.mix!r}"
+        if not isinstance(cls.mix, Echo) and not (isinstance(cls.mix, list | tuple) and all(map(_part, cls.mix))):
+            return f"has a mix that is neither an Echo nor a list of Requests and Flows of some: {cls.mix!r}"
+        if cls.counted is not None and (isinstance(cls.mix, Echo) or not isinstance(cls.counted, str)):
+            return f"has something counted that is no header of an answer: {cls.counted!r}"
         if cls.rate is not None and not (isinstance(cls.rate, int | float) and 0 < cls.rate <= MOST_ARRIVALS):
             return f"has a rate that is no number above 0 and up to {MOST_ARRIVALS:,} arrivals a second: {cls.rate!r}"
         if cls.arrivals not in get_args(Arrivals):
@@ -293,3 +314,11 @@ class EngineUser(User):
         if not ended:
             self.seat.leave_soon()
         return ended
+
+
+def _part(one: object) -> bool:
+    """Say whether something may stand in a mix."""
+    if isinstance(one, Flow):
+        requests = one.requests
+        return isinstance(requests, list | tuple) and bool(requests) and all(isinstance(r, Request) for r in requests)
+    return isinstance(one, Request)

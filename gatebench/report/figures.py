@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gatebench.metrics import TIMES, show
-from gatebench.model import Estimate, Interface
+from gatebench.model import AnyInterface, Estimate
 from gatebench.report import svg
 
 WIDTH_IN = 4.8  # narrow enough for a telephone to show its text at a readable size
@@ -34,7 +34,7 @@ class Line:
     estimate: Estimate
     blocks: Mapping[int, float]
     series: int = 0  # its colour and marker, where several lines share a group
-    interface: Interface | None = None  # its colour, where a line is one stack's
+    interface: AnyInterface | None = None  # its colour, where a line is one stack's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from gatebench import tables
 from gatebench.metrics import TABLE, TIMES
-from gatebench.model import Claim, Comparison, Estimate, Interface, Load, Session
+from gatebench.model import AnyInterface, Claim, Comparison, Estimate, Load, Session
 from gatebench.report import figures
 from gatebench.report.published import Shown, bounded, shown
 from gatebench.stats import inverse
@@ -203,7 +203,7 @@ def _pictures(
             yield Picture(svg=drawn, caption=caption)
 
 
-def _interface(session: Session, stack: str) -> Interface:
+def _interface(session: Session, stack: str) -> AnyInterface:
     return next(run.interface for run in session.runs if run.stack == stack)
 
 

@@ -23,9 +23,9 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
-from gatebench.backends import cgroups
+from gatebench.backends import cgroups, fronts
 from gatebench.backends.containers.engine import ANSWER_S, LABEL, Engine, is_visible, labels
-from gatebench.backends.containers.images import Image, Images
+from gatebench.backends.containers.images import Image, Images, spelled
 from gatebench.backends.programs import (
     HOST,
     LOG_LINES,
@@ -41,11 +41,13 @@ from gatebench.backends.programs import (
     uninterrupted,
 )
 from gatebench.backends.resources import Unseen, Watch
-from gatebench.backends.services import Services, Start, Started, ready, running, variables
-from gatebench.declare import fill
-from gatebench.errors import MachineError
+from gatebench.backends.services import Services, Start, Started, ready, running, variables, wants_installed
+from gatebench.backends.serving import Place, told
+from gatebench.backends.serving import command as words_of
+from gatebench.errors import MachineError, UsageError
 from gatebench.machine import raise_open_files
-from gatebench.model import Containment, Placement, Service, Setting, Stack
+from gatebench.model import AnyStack, Containment, Mixed, Placement, Service, Setting, Stack
+from gatebench.toml import fill
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a network of its own, whose ports are published on loopback only
 TMPFS = {"/tmp": "rw,nosuid,nodev,noexec,mode=1777"}  # noqa: S108 - a container's own
@@ -116,8 +118,13 @@ class ContainerBackend:
         """The engine that it uses."""
         return self.images.engine
 
-    def prepare(self, stack: Stack) -> Mapping[str, Mapping[str, Setting]]:
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
         """Build the stack's image where there is none, and say what is in it."""
+        if isinstance(stack, Mixed):
+            if self.wanted.network == "bridge":
+                raise UsageError(f"{stack.name} needs a port for each of its three; leave --network bridge out.")
+            parts = {part.name: self.prepare(part) for part in (stack.wsgi, stack.asgi)}
+            return {**fronts.described(parts), "front": self.images.front(stack.front).facts}
         image = self._stacks[stack.name] = self.images.stack(stack)
         base = self.images.base()
         self.surroundings |= {
@@ -130,16 +137,36 @@ class ContainerBackend:
         }
         return {"versions": image.versions, "image": image.facts}
 
+    def missing(self, _wanted: AnyStack | Service) -> str | None:
+        """Miss nothing: an image has what its stack or service needs."""
+        return None
+
     @contextlib.contextmanager
-    def serve(self, stack: Stack, placement: Placement, services: Services) -> Iterator[Serving]:
+    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         """Start the stack and wait until it answers; on leaving, remove it."""
+        if isinstance(stack, Mixed):
+            with fronts.serving(self, stack, placement, services) as serving:
+                yield serving
+            return
 
         def launch(port: int) -> AbstractContextManager[Program]:
             words, told = server_command(stack, self._bind, port), server_told(stack, services.variables)
             image = self._stacks[stack.name]
             return self.started(image, "server", stack.name, words, told=told, cpus=placement.server)
 
-        with self._answering(stack.name, launch) as serving:
+        with self._answering(stack.name, launch, stack.scheme, stack.ready) as serving:
+            yield serving
+
+    @contextlib.contextmanager
+    def serve_front(self, mixed: Mixed, placement: Placement, ports: tuple[int, int]) -> Iterator[Serving]:
+        """Start the front of two stacks that answer on these ports, WSGI first."""
+        image = self.images.front(mixed.front)
+
+        def launch(port: int) -> AbstractContextManager[Program]:
+            words = fronts.words(mixed, port, ports, "/tmp")  # noqa: S108 - a container's own
+            return self.started(image, "server", mixed.front.name, words, cpus=placement.server)
+
+        with self._answering(mixed.front.name, launch) as serving:
             yield serving
 
     @contextlib.contextmanager
@@ -157,10 +184,16 @@ class ContainerBackend:
         with self._answering("the do-nothing server", launch) as serving:
             yield serving
 
-    def _answering(self, name: str, launch: Callable[[int], AbstractContextManager[Program]]) -> Any:
+    def _answering(
+        self,
+        name: str,
+        launch: Callable[[int], AbstractContextManager[Program]],
+        scheme: str = "http",
+        path: str = "/plaintext",
+    ) -> Any:
         """Start it on a free port; on a bridge, on the one that is published for servers."""
         port = free_port if self._holder is None else lambda: self._ports[0]
-        return answering(name, launch, ready=lambda port: answers(f"http://{HOST}:{port}/plaintext"), port=port)
+        return answering(name, launch, ready=lambda port: answers(f"{scheme}://{HOST}:{port}{path}"), port=port)
 
     @property
     def _bind(self) -> str:
@@ -180,6 +213,11 @@ class ContainerBackend:
     def _starter(self, cpus: tuple[int, ...]) -> Start:
         @contextlib.contextmanager
         def start(service: Service) -> Iterator[Started]:
+            if wants_installed(service):
+                raise UsageError(
+                    f"{service.variable} asks for {service.name} as it is installed on this machine, and a container "
+                    "has its own; leave it unset, or choose --backend process."
+                )
             image = self.images.service(service)
 
             def launch(port: int) -> AbstractContextManager[Program]:
@@ -313,7 +351,7 @@ class ContainerBackend:
         """Create a container under a name that nobody has."""
         called = ""
         for _ in range(NAME_TRIES):
-            called = f"gatebench-{name.replace('+', '.')}-{random.getrandbits(32):08x}"
+            called = f"gatebench-{spelled(name)}-{random.getrandbits(32):08x}"
             try:
                 return self.engine.client.containers.create(image.id, name=called, **options)
             except APIError as error:
@@ -344,13 +382,24 @@ def confinement(wanted: Containment) -> dict[str, Any]:
 
 def server_command(stack: Stack, host: str, port: int) -> list[str]:
     """Give the words that start a stack's server in a container."""
-    given: dict[str, Setting] = {"python": "python", "host": host, "port": port, "target": stack.app.target}
-    return fill(stack.server.command, {**stack.server.settings, **given})
+    return words_of(stack, _place(stack), host, port)
 
 
 def server_told(stack: Stack, urls: Mapping[str, str]) -> dict[str, str]:
-    """Give what the app's environment says: where its services are, and how many connections it may keep."""
-    return {**urls, "GATEBENCH_POOL_SIZE": str(stack.server.settings["pool_size"])}
+    """Give what the app's environment says in a container."""
+    return told(stack, _place(stack), urls)
+
+
+def _place(stack: Stack) -> Place:
+    """Say where compose/Dockerfile puts a stack's parts."""
+    return Place(
+        python="python",
+        bin="/opt/venv/bin",
+        apps="/srv/apps",
+        app=f"/srv/apps/{stack.app.name}",
+        compose="/srv/compose",
+        scratch="/tmp",  # noqa: S108 - a container's own
+    )
 
 
 def service_command(service: Service, host: str, port: int) -> list[str]:

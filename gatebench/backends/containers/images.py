@@ -7,6 +7,7 @@ machine reaches its package index goes into a build as secrets and stays in no i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import re
@@ -28,7 +29,7 @@ from gatebench.backends.containers import debian
 from gatebench.backends.containers.engine import Engine, labels
 from gatebench.backends.programs import LOG_LINES, stop, uninterrupted
 from gatebench.errors import MachineError, UsageError
-from gatebench.model import Containment, Service, Setting, Stack
+from gatebench.model import Containment, Front, Service, Setting, Stack
 
 TIMEOUT_S = 900.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -37,6 +38,7 @@ NUMBERED = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # how BuildKit begins a line
 FAILED = re.compile(r"^#(\d+) (ERROR: .*)", re.MULTILINE)
 OF_A_SHELL = re.compile(r'[\["]/bin/sh -c .*[\]"]')  # a whole RUN, told again with its failure
 LONGEST = 300  # characters of a line that is shown
+LONGEST_NAME = 100  # a tag takes 128 characters
 PACKAGES, PYTHON = "/opt/venv/packages.json", "/opt/venv/python-version"
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -87,14 +89,17 @@ class Images:
 
     def stack(self, stack: Stack) -> Image:
         """Build the image of a stack."""
-        requirements = (*stack.app.requirements, *stack.server.requirements)
-        apps = stack.app.folder.parent
+        app, compose = stack.app, stack.server.folder
+        folders = {f"apps/{app.name}": app.folder}
+        # What lies beside somebody's own app is no business of ours.
+        folders |= {"apps/work": app.folder.parent / "work"} if app.work else {}
+        folders |= {f"compose/{name}": compose / name for name in ("launchers", "bridges")}
         built = self._built(
             stack.name,
             "stack",
-            {"APP": stack.app.name, "SERVER": stack.server.name},
-            pins=envs.pinned(self.root, "stacks", stack.name, requirements),
-            folders={"apps/work": apps / "work", f"apps/{stack.app.name}": stack.app.folder},
+            {"APP": app.name, "STACK": stack.name, **packages(stack)},
+            requirements=stack.requirements,
+            folders=folders,
         )
         inside, wanted = built.versions["python"], self.python.removesuffix("t")
         if inside != wanted and not inside.startswith(f"{wanted}."):
@@ -111,19 +116,23 @@ class Images:
                 service.name,
                 "service",
                 {"SERVICE": service.name},
-                pins=envs.pinned(self.root, "services", service.name, service.requirements),
+                requirements=service.requirements,
                 folders={f"compose/services/{service.name}": service.folder / service.name},
             )
+        return self._packaged(service.name, service.image, service.packages)
+
+    def front(self, front: Front) -> Image:
+        """Give the official image of what stands in front of two stacks, or build one of Debian's packages."""
+        return self._packaged(front.name, front.image or front.name, front.packages)
+
+    def _packaged(self, name: str, official: str, packages: Sequence[str]) -> Image:
+        """Give an official image, or one of Debian's packages where that cannot be had."""
         try:
-            return self._official(service.image)
+            return self._official(official)
         except MachineError as error:
-            if not service.packages:
-                raise MachineError(
-                    f"{error}; {service.name} has no packages of Debian's to stand in for it."
-                ) from error
-        return self._built(
-            service.name, "debian", {"SERVICE": service.name, "PACKAGES": " ".join(service.packages)}, apt=True
-        )
+            if not packages:
+                raise MachineError(f"{error}; {name} has no packages of Debian's to stand in for it.") from error
+        return self._built(name, "debian", {"SERVICE": name, "PACKAGES": " ".join(packages)})
 
     def nothing(self) -> Image:
         """Build the image of the do-nothing server."""
@@ -136,7 +145,7 @@ class Images:
             "generator",
             "generator",
             {},
-            pins=envs.pinned(self.root, "tools", "generator", requirements),
+            requirements=requirements,
             folders={
                 "harness/gatebench": Path(gatebench.__file__).parent,
                 "scenarios": self.root / "scenarios",
@@ -167,36 +176,39 @@ class Images:
         target: str,
         arguments: Mapping[str, str],
         *,
-        pins: Path | None = None,
+        requirements: Sequence[str] | None = None,
         folders: Mapping[str, Path] | None = None,
-        apt: bool = False,
     ) -> Image:
         if name not in self._made:
             base = self.base()
             self.told(f"image of {name}")
             given = {**arguments, "BASE": base.name, "VERSION": version("gatebench")}
-            with self._context(folders or {}, pins) as context, self._secrets(base if apt else None) as secrets:
-                if pins is not None:
-                    given["PINS"] = "pins.txt"
+            lock = None
+            if requirements is not None:
+                lock = envs.locked(self.root, requirements)
+                given["REQUIREMENTS"] = required(lock, requirements)
+            apt = base if given.get("PACKAGES") else None
+            with self._context(folders or {}, lock) as context, self._secrets(apt) as secrets:
                 built = self._build(name, target, given, context, secrets)
-            versions = self._versions(built) if pins is not None else {}
+            versions = {} if lock is None else self._versions(built)
             self._made[name] = Image(id=built, name=tag(name), versions=versions)
         return self._made[name]
 
     @contextlib.contextmanager
-    def _context(self, folders: Mapping[str, Path], pins: Path | None) -> Iterator[Path]:
+    def _context(self, folders: Mapping[str, Path], lock: Path | None) -> Iterator[Path]:
         """Lay out what a build may see, and nothing else."""
         context = self.scratch / f"context-{uuid.uuid4().hex[:8]}"
         try:
-            (context / "requirements").mkdir(parents=True)
-            shutil.copy(envs.pinned(self.root, "", "uv", ("uv",)), context / "requirements" / "uv.txt")
-            if pins is not None:
-                shutil.copy(pins, context / "pins.txt")
+            for name in ("apps", "compose", "requirements"):  # a build may look for what is not in them
+                (context / name).mkdir(parents=True)
+            if lock is not None:
+                own = self.root / "requirements" / "uv.txt"
+                uv = own if own.exists() else envs.locked(self.root, ("uv",))
+                shutil.copy(uv, context / "requirements" / "uv.txt")
+                shutil.copy(lock, context / "requirements" / "stacks.txt")
             for place, folder in folders.items():
-                if folder.is_dir():
-                    shutil.copytree(folder, context / place, ignore=LEFT_OUT)
-                else:  # an app may do without the shared work
-                    (context / place).mkdir(parents=True)
+                if folder.is_dir():  # a tree may have no launchers, say
+                    shutil.copytree(folder, context / place, ignore=LEFT_OUT, ignore_dangling_symlinks=True)
             if "harness/gatebench" in folders:  # where a package says its version
                 about = context / "harness" / f"gatebench-{version('gatebench')}.dist-info" / "METADATA"
                 about.parent.mkdir()
@@ -281,9 +293,29 @@ class Images:
         return envs.versions(listed, python)
 
 
+def required(lock: Path, requirements: Sequence[str]) -> str:
+    """Spell requirements with a lock's versions, in one order; as they are where the lock lacks one."""
+    return "\n".join(sorted(envs.roots(lock, requirements) or requirements))
+
+
+def packages(stack: Stack) -> dict[str, str]:
+    """Name Debian's packages that a stack needs, as the recipe's argument; nothing where it needs none."""
+    needs = sorted(set(stack.needs.values()))
+    return {"PACKAGES": " ".join(needs)} if needs else {}
+
+
 def tag(name: str) -> str:
-    """Name the image of a stack, a service or a program of ours: a tag takes no plus sign."""
-    return f"gatebench:{name.replace('+', '.')}"
+    """Name the image of a stack, a service or a program of ours."""
+    return f"gatebench:{spelled(name)}"
+
+
+def spelled(name: str) -> str:
+    """Spell a stack's name as the engine allows, which takes no `+[=,]`; no two names are spelled alike."""
+    plain = name.replace("[", "..").replace(",", "..").replace("]", "").replace("+", ".").replace("=", ".")
+    if len(plain) <= LONGEST_NAME:
+        return plain
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{plain[: LONGEST_NAME - len(digest) - 1]}.{digest}"
 
 
 def _file(archive: Iterator[bytes]) -> str:

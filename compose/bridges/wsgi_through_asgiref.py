@@ -1,0 +1,20 @@
+"""A WSGI app as an ASGI one, by asgiref. Must not know which app or server.
+
+asgiref keeps what belongs to a request in context variables, and a server whose connection is one task hands them on
+to the next request, which then fails (django/asgiref#491). So each request is a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.wsgi import WsgiToAsgi
+from bridged import load
+
+wrapped = WsgiToAsgi(load())
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer one request."""
+    await asyncio.create_task(wrapped(scope, receive, send))

@@ -1,0 +1,1 @@
+"""What the shop has, and how it is shown and sold."""

@@ -1,0 +1,48 @@
+"""What all verbs share: the application, its console, its common options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+WIDE = 160  # columns where no terminal says how many it has
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure Python web stacks, WSGI against ASGI, and say how sure the figures are.",
+    epilog="Exit codes: 0 done; 1 an app failed its contract; 2 wrong usage or unreadable file; "
+    "3 no valid trial; 4 the machine or a service failed; 130 interrupted, results so far kept.",
+)
+out = Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+Root = Annotated[
+    Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.", show_default="here")
+]
+Stacks = Annotated[list[str] | None, typer.Option("--stack", help="A stack, app+server; may be given again.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        envvar="GATEBENCH_BACKEND",
+        help="container or process; auto: containers where a Docker engine answers; fake: nothing is measured.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+App = Annotated[
+    Path | None,
+    typer.Option("--app", help="A folder of your own with an app.toml, see docs/own-app.md.", show_default=False),
+]
+
+
+def telling(status: Status) -> Callable[[str], None]:
+    """Give what shows in a few words what is being done."""
+    return lambda text: status.update(escape(text))

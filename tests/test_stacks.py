@@ -1,0 +1,375 @@
+"""Names of stacks, what may be paired, and how few of them meet everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatebench.declare import Work
+from gatebench.errors import UsageError
+from gatebench.model import App, Bridge, Choice, Front, Interface, Mixed, Server, Side, Stack, Takes
+from gatebench.session import Tree
+from gatebench.stacks import Stacks, cover, covering, everything, pairs, variants
+
+
+def choices(axis: str, *values: Choice | str) -> tuple[Choice, ...]:
+    """Values of an axis, the first its default."""
+    made = [value if isinstance(value, Choice) else Choice(axis=axis, value=value) for value in values]
+    return tuple(replace(choice, default=number == 0) for number, choice in enumerate(made))
+
+
+def app(name: str, interface: Interface, **more: object) -> App:
+    side: Side = "sync" if interface == "wsgi" else "aio"
+    usual = {"target": "app:app", "folder": Path("apps") / name, "requirements": (name,), "work": side}
+    return App(name=name, interface=interface, **{**usual, **more})  # type: ignore[arg-type]
+
+
+def server(name: str, interface: Interface, **more: object) -> Server:
+    usual = {"requirements": (), "command": (), "protocols": ("http/1.1",)}
+    tuned = {"workers": 1, "threads": 1, "pool_size": 4, "keep_alive_s": 5}
+    return Server(name=name, interface=interface, **{**usual, "settings": tuned, **more})  # type: ignore[arg-type]
+
+
+def bridge(name: str, *takes: Interface) -> Bridge:
+    return Bridge(name=name, requirements=(name,), takes={one: Takes(target=f"{name}:app") for one in takes})
+
+
+def named(*found: App | Server | Bridge) -> dict[str, object]:
+    return {one.name: one for one in found}
+
+
+PYMYSQL = Choice(axis="db", value="pymysql", requirements=("pymysql",), instead={"postgres": "mariadb"})
+DEFS = Choice(axis="views", value="def", target="defs:app", work="sync")
+STACKS = Stacks(
+    apps=named(  # type: ignore[arg-type]
+        app("flask", "wsgi"),
+        app("fastapi", "asgi", axes={"views": choices("views", "async", DEFS)}),
+        app("sanic", "asgi"),
+    ),
+    servers=named(  # type: ignore[arg-type]
+        server("gunicorn", "wsgi", cannot={"fastapi": "it breaks"}),
+        server(
+            "uvicorn",
+            "asgi",
+            cannot={"sanic": "no lifespan"},
+            takes={
+                "wsgi": Takes(
+                    target="wsgi:{target}",
+                    settings={"threads": 9, "concurrency": 9, "colour": 1},
+                    lacks={"ws": "closed"},
+                )
+            },
+        ),
+        server("sanic", "asgi", only=("sanic",)),
+    ),
+    bridges=named(bridge("a2wsgi", "wsgi", "asgi"), bridge("asgiref", "wsgi")),  # type: ignore[arg-type]
+    fronts={
+        "nginx": Front(name="nginx", template="", settings={"keep_alive_s": 9}, stages={"1": 0.9, "last": 0.05}),
+    },
+    work=Work(
+        axes={
+            "sync": {"db": choices("db", "psycopg", PYMYSQL), "files": choices("files", "open")},
+            "aio": {"db": choices("db", "asyncpg", "psycopg"), "http": choices("http", "httpx", "aiohttp")},
+        }
+    ),
+)
+MIXED = "nginx[asgi=fastapi+uvicorn[db=psycopg,http=aiohttp],stage=1,wsgi=flask+gunicorn[db=pymysql]]"
+
+
+def test_every_pair_and_every_variant_of_this_project_is_found_by_its_own_name(root: Path) -> None:
+    stacks = Tree.load(root).stacks
+    found = [*pairs(stacks), *variants(stacks)]
+    assert len(found) > 200
+    for stack in found:
+        again = stacks[stack.name]
+        assert (again, again.name) == (stack, stack.name)
+    names = [stack.name for stack in found]
+    assert len(set(names)) == len(names)
+
+
+def test_every_app_on_every_server_of_its_interface_is_a_stack() -> None:
+    assert list(STACKS) == ["flask+gunicorn", "fastapi+uvicorn", "sanic+uvicorn", "sanic+sanic"]
+    assert len(STACKS) == 4
+
+
+def test_what_cannot_run_is_a_stack_that_says_why_and_no_pair() -> None:
+    assert [stack.name for stack in pairs(STACKS)] == ["flask+gunicorn", "fastapi+uvicorn", "sanic+sanic"]
+    assert STACKS["sanic+uvicorn"].cannot == "no lifespan"
+    assert STACKS["fastapi+gunicorn[bridge=a2wsgi]"].cannot == "it breaks"
+    assert not [stack.name for stack in variants(STACKS) if stack.cannot]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("flask+gunicorn", "flask+gunicorn"),
+        ("flask+gunicorn[db=pymysql]", "flask+gunicorn[db=pymysql]"),
+        ("flask+gunicorn[db=psycopg]", "flask+gunicorn"),
+        ("flask+gunicorn[files=open,db=pymysql]", "flask+gunicorn[db=pymysql]"),
+        ("fastapi+uvicorn[http=aiohttp, db=psycopg]", "fastapi+uvicorn[db=psycopg,http=aiohttp]"),
+        ("flask+uvicorn[db=pymysql,bridge=a2wsgi]", "flask+uvicorn[bridge=a2wsgi,db=pymysql]"),
+        ("fastapi+uvicorn[views=def,db=pymysql]", "fastapi+uvicorn[db=pymysql,views=def]"),
+        ("fastapi+uvicorn[views=async]", "fastapi+uvicorn"),
+        (MIXED, MIXED),
+        (
+            "nginx[wsgi=flask+gunicorn[db=pymysql],stage=1,asgi=fastapi+uvicorn[http=aiohttp,db=psycopg]]",
+            MIXED,
+        ),
+        (
+            "nginx[wsgi=flask+gunicorn,stage=last,asgi=fastapi+uvicorn]",
+            "nginx[asgi=fastapi+uvicorn,stage=last,wsgi=flask+gunicorn]",
+        ),
+    ],
+)
+def test_a_stack_has_one_name_however_it_is_asked_for(asked: str, name: str) -> None:
+    assert asked in STACKS
+    assert STACKS[asked].name == name
+    assert STACKS[name].name == name
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("flsk+gunicorn", "no stack named 'flsk+gunicorn'. Did you mean flask+gunicorn"),
+        ("flask+gunicron", "no stack named 'flask+gunicron'. Did you mean flask+gunicorn"),
+        ("flask+gunicorn[bd=pymysql]", "no axis (in flask+gunicorn[bd=pymysql]) named 'bd'. Did you mean db"),
+        ("flask+gunicorn[http=httpx]", "no axis (in flask+gunicorn[http=httpx]) named 'http'."),
+        ("flask+gunicorn[db=pymysq]", "no value of the axis db (in flask+gunicorn[db=pymysq]) named 'pymysq'. Did"),
+        ("flask+gunicorn[db=asyncpg]", "no value of the axis db"),
+        ("flask+uvicorn[bridge=a2wsg]", "no bridge for flask on uvicorn named 'a2wsg'. Did you mean a2wsgi"),
+        ("fastapi+gunicorn[bridge=asgiref]", "no bridge for fastapi on gunicorn named 'asgiref'."),
+        ("fastapi+gunicorn[bridge=own]", "no bridge for fastapi on gunicorn named 'own'. Known are: a2wsgi"),
+        ("flask+gunicorn[bridge=a2wsgi]", "flask and gunicorn are both WSGI; no bridge is needed"),
+        ("flask+uvicorn", "no stack named 'flask+uvicorn'"),
+        ("flask+sanic[bridge=a2wsgi]", "no stack named 'flask+sanic[bridge=a2wsgi]'"),
+        ("fastapi+sanic", "no stack named 'fastapi+sanic'"),
+        ("flask+gunicorn[]", "its brackets are empty; leave them out"),
+        ("flask+gunicorn[db]", "'db' is no choice; expected axis=value, each axis once"),
+        ("flask+gunicorn[db=]", "'db=' is no choice"),
+        ("flask+gunicorn[db=psycopg,db=pymysql]", "'db=pymysql' is no choice; expected axis=value, each axis once"),
+        ("flask+gunicorn[db=pymysql", "no stack named"),
+        ("flask", "no stack named 'flask'"),
+        ("", "no stack named ''"),
+        ("nginx", "nginx: expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
+        ("nginx[stage=1]", "expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
+        (MIXED.replace("stage=1", "stage=lst"), "no stage of nginx named 'lst'. Did you mean last"),
+        (MIXED.replace("flask", "flsk"), "no stack named 'flsk+gunicorn[db=pymysql]'. Did you mean flask+gunicorn"),
+        (MIXED.replace("pymysql", "mysql"), "no value of the axis db (in flask+gunicorn[db=mysql]) named 'mysql'"),
+        (MIXED.replace("asgi=", "agsi="), "expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
+        (
+            "nginx[asgi=flask+gunicorn,stage=1,wsgi=flask+gunicorn]",
+            "flask+gunicorn is no ASGI stack",
+        ),
+        (
+            "nginx[asgi=fastapi+uvicorn,stage=1,wsgi=sanic+sanic]",
+            "sanic+sanic is no WSGI stack",
+        ),
+    ],
+)
+def test_a_name_that_is_none_is_answered_with_what_helps(asked: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        STACKS.one(asked) if not asked.startswith("nginx") else STACKS[asked]
+    assert said in str(raised.value)
+
+
+def test_two_stacks_behind_a_front_are_none_that_stands_alone() -> None:
+    with pytest.raises(UsageError, match="is no stack that stands alone; expected app"):
+        STACKS.one(MIXED)
+
+
+def test_a_stack_is_looked_up_as_in_any_mapping() -> None:
+    assert STACKS.get("flask+uvicorn") is None
+    assert "flask+gunicorn" in STACKS
+    assert not STACKS.__contains__(1)
+    with pytest.raises(KeyError):
+        STACKS["flsk+gunicorn"]
+
+
+def test_bridges_join_an_app_to_servers_of_the_other_interface_only() -> None:
+    apps, servers = STACKS.apps, STACKS.servers
+    assert STACKS.bridged(apps["flask"], servers["uvicorn"]) == ["own", "a2wsgi", "asgiref"]
+    assert STACKS.bridged(apps["fastapi"], servers["gunicorn"]) == ["a2wsgi"], "asgiref takes WSGI alone"
+    assert STACKS.bridged(apps["flask"], servers["gunicorn"]) == []
+    assert STACKS.bridged(apps["flask"], servers["sanic"]) == [], "it serves its own framework alone"
+
+
+def test_a_bridge_is_what_the_server_is_given_and_brings_what_it_needs() -> None:
+    stack = STACKS.one("flask+uvicorn[bridge=a2wsgi]")
+    assert (stack.target, stack.app_target) == ("a2wsgi:app", "app:app")
+    assert "a2wsgi" in stack.requirements
+    assert stack.variables["GATEBENCH_TARGET"] == "app:app"
+    assert stack.interface == "wsgi", "the app's"
+
+
+def test_a_server_that_takes_the_other_interface_itself_is_told_so_in_its_own_way() -> None:
+    stack = STACKS.one("flask+uvicorn[bridge=own]")
+    assert stack.target == "wsgi:app:app"
+    assert (stack.settings["threads"], stack.settings["workers"], stack.concurrency) == (9, 1, 9)
+    assert "colour" not in stack.settings, "a setting that the server does not know is not told of it"
+    assert stack.lack("ws") == "closed"
+
+
+def test_what_only_one_pair_lacks_is_told_of_that_pair_alone() -> None:
+    servers = {**STACKS.servers, "gunicorn": server("gunicorn", "wsgi", lacks_with={"flask": {"sse": "it waits"}})}
+    through = Takes(target="b:app", lacks_with={"fastapi": {"stream": "it hangs"}})
+    stacks = replace(STACKS, servers=servers, bridges={"b": Bridge(name="b", takes={"asgi": through})})
+    assert stacks.one("flask+gunicorn").lack("sse") == "it waits"
+    assert stacks.one("fastapi+gunicorn[bridge=b]").lack("stream") == "it hangs"
+    assert stacks.one("sanic+gunicorn[bridge=b]").lacks == {}
+
+
+def test_an_app_whose_value_says_so_does_its_work_by_the_other_halfs_drivers() -> None:
+    usual, other = STACKS.one("fastapi+uvicorn"), STACKS.one("fastapi+uvicorn[views=def,db=pymysql]")
+    assert [str(choice) for choice in usual.choices] == ["db=asyncpg", "http=httpx", "views=async"]
+    assert [str(choice) for choice in other.choices] == ["db=pymysql", "files=open", "views=def"]
+    assert other.target == "defs:app"
+    assert other.service("postgres") == "mariadb"
+    assert usual.service("postgres") == "postgres"
+    assert "pymysql" in other.requirements
+    assert other.variables["GATEBENCH_DB"] == "pymysql"
+    assert "GATEBENCH_HTTP" not in other.variables
+    with pytest.raises(UsageError, match="no value of the axis db"):
+        STACKS.one("fastapi+uvicorn[views=def,db=asyncpg]")
+
+
+def test_two_stacks_behind_a_front_keep_what_each_is() -> None:
+    mixed = STACKS[MIXED]
+    assert isinstance(mixed, Mixed)
+    assert (mixed.wsgi.name, mixed.asgi.name) == (
+        "flask+gunicorn[db=pymysql]",
+        "fastapi+uvicorn[db=psycopg,http=aiohttp]",
+    )
+    assert (mixed.interface, mixed.wsgi_share, mixed.keep_alive_s) == ("both", 0.9, 9.0)
+    assert mixed.settings["wsgi_share"] == 0.9
+
+
+def test_two_stacks_behind_a_front_cannot_run_where_one_of_them_cannot() -> None:
+    assert STACKS["nginx[asgi=sanic+uvicorn,stage=1,wsgi=flask+gunicorn]"].cannot == "no lifespan"
+    assert STACKS["nginx[asgi=sanic+sanic,stage=1,wsgi=flask+gunicorn]"].cannot is None
+
+
+def test_variants_are_every_other_value_and_every_bridge_of_what_can_run() -> None:
+    assert [stack.name for stack in variants(STACKS)] == [
+        "flask+gunicorn[db=pymysql]",
+        "fastapi+uvicorn[views=def]",
+        "fastapi+uvicorn[db=psycopg]",
+        "fastapi+uvicorn[http=aiohttp]",
+        "sanic+sanic[db=psycopg]",
+        "sanic+sanic[http=aiohttp]",
+        "flask+uvicorn[bridge=own]",
+        "flask+uvicorn[bridge=a2wsgi]",
+        "flask+uvicorn[bridge=asgiref]",
+        "sanic+gunicorn[bridge=a2wsgi]",
+    ]
+
+
+def test_everything_is_every_pair_and_each_value_and_bridge_once() -> None:
+    found = everything(STACKS)
+    every = pairs(STACKS)
+    assert found[: len(every)] == every
+    assert sorted(stack.name for stack in found[len(every) :]) == [
+        "fastapi+uvicorn[db=psycopg]",
+        "fastapi+uvicorn[http=aiohttp]",
+        "fastapi+uvicorn[views=def]",
+        "flask+gunicorn[db=pymysql]",
+        "flask+uvicorn[bridge=a2wsgi]",
+        "flask+uvicorn[bridge=asgiref]",
+        "flask+uvicorn[bridge=own]",
+        "sanic+gunicorn[bridge=a2wsgi]",
+    ]
+
+
+def test_what_this_machine_cannot_run_is_covered_by_another_that_it_can() -> None:
+    def able(stack: Stack) -> bool:
+        return stack.app.name != "fastapi"
+
+    names = {stack.name for stack in covering(STACKS, able)}
+    assert {"sanic+sanic[db=psycopg]", "sanic+sanic[http=aiohttp]"} <= names
+    assert not [name for name in names if name.startswith("fastapi")]
+
+
+def met(found: list[Stack]) -> set[str]:
+    """What a user would say that these stacks show, told without the code that chooses them."""
+    shown: set[str] = set()
+    for stack in found:
+        if stack.bridge is None:
+            shown |= {f"app {stack.app.name}", f"server {stack.server.name}"}
+        for choice in stack.choices:
+            whose = stack.app.name if choice.axis in stack.app.axes else f"work of {stack.app.work}"
+            if not choice.default:
+                shown.add(f"{choice} of {whose}")
+        if stack.bridge is not None:
+            where = stack.server.name if stack.bridge.name == "own" else "any"
+            shown.add(f"{stack.bridge.name} from {stack.interface} on {where}")
+    return shown
+
+
+def test_a_cover_of_this_project_meets_all_there_is_with_far_fewer_stacks(root: Path) -> None:
+    stacks = Tree.load(root).stacks
+    every = [*pairs(stacks), *variants(stacks)]
+    found = covering(stacks)
+    assert met(found) == met(every)
+    assert len(found) < len(pairs(stacks)) / 2
+    shown = met(found)
+    assert {f"app {name}" for name in stacks.apps} | {f"server {name}" for name in stacks.servers} <= shown
+    assert met(everything(stacks)) == met(every)
+
+
+PARTS = st.sets(st.sampled_from("abcdefgh"), max_size=5)
+
+
+@given(st.lists(PARTS, max_size=12))
+@settings(max_examples=100)
+def test_a_cover_meets_every_part_and_each_of_it_meets_one_that_no_earlier_one_met(sets: list[set[str]]) -> None:
+    stack = STACKS.one("flask+gunicorn")
+    given_parts = {f"s{number}": parts for number, parts in enumerate(sets)}
+    offered = [replace(stack, app=replace(stack.app, name=name)) for name in given_parts]
+    chosen = cover(offered, lambda one: given_parts[one.app.name])
+    covered: set[str] = set()
+    for one in chosen:
+        assert given_parts[one.app.name] - covered, f"{one.name} is one too many"
+        covered |= given_parts[one.app.name]
+    assert covered == set[str]().union(*sets)
+
+
+@st.composite
+def random_stacks(draw: st.DrawFn) -> Stacks:
+    interfaces: st.SearchStrategy[Interface] = st.sampled_from(("wsgi", "asgi"))
+    values = st.integers(1, 3).map(lambda count: choices("db", *(f"v{number}" for number in range(count))))
+    apps = [app(f"app{number}", draw(interfaces)) for number in range(draw(st.integers(1, 4)))]
+    servers = []
+    for number in range(draw(st.integers(1, 4))):
+        spoken = draw(interfaces)
+        other: Interface = "asgi" if spoken == "wsgi" else "wsgi"
+        cannot = draw(st.sets(st.sampled_from([one.name for one in apps]), max_size=2))
+        servers.append(
+            server(
+                f"server{number}",
+                spoken,
+                cannot=dict.fromkeys(cannot, "it breaks"),
+                takes={other: Takes(target="{target}")} if draw(st.booleans()) else {},
+            )
+        )
+    bridges = [bridge("through", *draw(st.sets(interfaces, min_size=1)))] if draw(st.booleans()) else []
+    work = Work(axes={"sync": {"db": draw(values)}, "aio": {"db": draw(values)}})
+    return Stacks(
+        apps=named(*apps),  # type: ignore[arg-type]
+        servers=named(*servers),  # type: ignore[arg-type]
+        bridges=named(*bridges),  # type: ignore[arg-type]
+        work=work,
+    )
+
+
+@given(random_stacks())
+@settings(max_examples=60)
+def test_a_cover_meets_every_app_server_value_and_bridge_of_whatever_is_declared(stacks: Stacks) -> None:
+    every = [*pairs(stacks), *variants(stacks)]
+    assert met(covering(stacks)) == met(every)
+    assert met(everything(stacks)) == met(every)
+    assert len(covering(stacks)) <= max(len(met(every)), 0)
+    for stack in every:
+        assert stacks[stack.name] == stack
