@@ -109,6 +109,7 @@ def test_a_scenario_says_what_it_is_without_being_run(path: Path) -> None:
     assert all(f"| `{route}` |" in contract for route in routes)
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_every_scenario_runs_under_plain_locust(hosts: dict[str, str]) -> None:
     with ThreadPoolExecutor(4) as pool:
@@ -136,6 +137,7 @@ SPOILT: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_wrong_answer_is_found_by_each_scenario() -> None:
     names = list(SPOILT)

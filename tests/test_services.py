@@ -185,9 +185,14 @@ def shared(url: str) -> str:
     return urlsplit(url)._replace(path="/bench").geturl()
 
 
-def test_mariadb_holds_the_rows_that_postgresql_holds(mariadb_url: str, postgres_url: str) -> None:
-    ask_all = "select id, value from world order by id"
-    with into(mariadb_url) as cursor, psycopg.connect(postgres_url) as connection:
+def test_mariadb_holds_the_rows_that_postgresql_holds(root: Path, mariadb_url: str, postgres_url: str) -> None:
+    ask_all, declared = "select id, value from world order by id", declare.services(root)
+    with (
+        seeded(declared["mariadb"], shared(mariadb_url)) as mariadb,
+        seeded(declared["postgres"], postgres_url.split("?", maxsplit=1)[0]) as postgresql,
+        into(mariadb) as cursor,
+        psycopg.connect(postgresql) as connection,
+    ):
         cursor.execute(ask_all)
         assert list(cursor.fetchall()) == connection.execute(ask_all).fetchall()
 
