@@ -1,0 +1,118 @@
+"""What is planned: loads, placements, containments, plans and their trials. Knows no figures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Network = Literal["host", "bridge"]
+LoadKind = Literal["closed", "hold", "open", "poisson", "search"]
+
+LOAD_KINDS: tuple[LoadKind, ...] = get_args(LoadKind)
+LARGEST_LOAD = 999_999  # users, connections, arrivals a second or milliseconds
+OPEN_CONNECTIONS = 256  # the most that an open loop uses; an arrival that finds none free waits, and is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How hard a scenario presses.
+
+    `closed(users)`: each sends the next request when the last one was answered; `hold(connections)`: offered, and
+    kept; `open(rate)` and `poisson(rate)`: arrivals a second by a clock, evenly or at random; `search(50ms)`: the
+    highest rate of even arrivals whose p99 stays below that.
+    """
+
+    kind: LoadKind
+    size: int  # users, connections offered, arrivals a second, or the limit on p99 in milliseconds
+
+    def __str__(self) -> str:
+        """Give the load's one spelling, as results and plans have it: `closed(64)`, `search(50ms)`."""
+        return f"{self.kind}({self.size}{'ms' if self.kind == 'search' else ''})"
+
+    @classmethod
+    def parse(cls, text: str) -> Load:
+        """Read `closed(64)`, `open(500)` or `search(50ms)`; ValueError otherwise."""
+        match = re.fullmatch(r"([a-z]+)\(([1-9][0-9]{0,5})(?:ms)?\)", text)
+        loads = (cls(kind=kind, size=int(match[2])) for kind in LOAD_KINDS if match and match[1] == kind)
+        load = next(loads, None)
+        if load is None or str(load) != text:
+            raise ValueError(text)
+        return load
+
+    @property
+    def paced(self) -> bool:
+        """Whether requests are sent by a clock, however slow the answers are: an open loop."""
+        return self.kind in ("open", "poisson", "search")
+
+    @property
+    def connections(self) -> int:
+        """How many connections it uses at most."""
+        return OPEN_CONNECTIONS if self.paced else self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Which CPUs each party has; disjoint wherever there are two or more."""
+
+    server: tuple[int, ...]
+    generator: tuple[int, ...]
+    services: tuple[int, ...]  # database, upstream and the harness itself
+
+    @property
+    def shared(self) -> str | None:
+        """Say who shares CPUs with whom, or None where all are apart."""
+        if set(self.server) & set(self.generator):
+            return "server, generator and services share every CPU"
+        if set(self.generator) & set(self.services):
+            return "services run beside the generator"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One line of a plan: a scenario under a load."""
+
+    scenario: str
+    load: Load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containment:
+    """How a plan's containers are made and what they may use; nothing of it concerns plain processes."""
+
+    base: str | None = None  # the image that all are built on; python:VERSION-slim where none is named
+    network: Network = "host"
+    memory_mib: int = 2048
+    pids: int = 4096  # processes and threads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which cells are measured, how often, and for how long."""
+
+    name: str  # the file's name
+    title: str
+    stacks: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    blocks: int
+    seed: int
+    window_s: float
+    warmup_slice_s: float  # warm-up ends when the rates of two successive slices agree
+    warmup_limit_s: float
+    profile: str = "matched"
+    server_cpus: int = 1
+    python: str | None = None  # the version that stacks run on, "3.13"; None: the harness's own
+    container: Containment = Containment()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A cell to be measured once, on a freshly started server."""
+
+    number: int  # order in the session, from 0
+    block: int  # from 0
+    stack: str
+    scenario: str
+    load: Load
+    seed: int
