@@ -321,8 +321,12 @@ def _with_figures(run: Run, figures: Figures) -> Run:
 
 
 def ceiling_of(stack: AnyStack, scenario: Scenario, load: Load) -> str | None:
-    """Name the ceiling of the generator that a trial's rate is set against; None where connections are held."""
-    if load.kind == "hold":
+    """Name the ceiling of the generator that a trial's rate is set against.
+
+    None where connections are held, and over TLS, which the do-nothing server does not speak: there the generator's
+    CPU alone tells whether it was the limit.
+    """
+    if load.kind == "hold" or stack.scheme == "https":
         return None
     if "ws" in scenario.routes:
         return "websocket"
