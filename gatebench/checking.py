@@ -17,7 +17,7 @@ from gatebench import machine
 from gatebench.backends.programs import Serving
 from gatebench.backends.resources import at_rest
 from gatebench.backends.services import Services
-from gatebench.contract import Outcome
+from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
 from gatebench.errors import GatebenchError, UsageError
 from gatebench.model import AnyStack, Placement, Service, Stack
@@ -37,6 +37,7 @@ class Checked:
     outcome: Outcome | None = None  # None where it was not spoken to
     lacks: Mapping[str, str] = field(default_factory=dict)  # route -> why it is not offered
     unasked: Mapping[str, str] = field(default_factory=dict)  # route -> the service that this machine lacks for it
+    refused: str | None = None  # why it cannot run, as is declared; it was tried, and did not keep the contract
     needs: str | None = None  # what this machine lacks, so that it was not started
     problem: str | None = None  # why it could not be started
     misdeclared: bool = False  # the problem is in what was declared, not in the machine
@@ -51,8 +52,8 @@ class Checked:
 
     @property
     def passed(self) -> bool:
-        """Say whether it was started and kept its contract."""
-        return self.outcome is not None and self.outcome.passed
+        """Say whether it kept its contract, or did not where it is declared that it cannot."""
+        return bool(self.refused) or (self.outcome is not None and self.outcome.passed)
 
 
 def checks(
@@ -142,8 +143,22 @@ class _Visitor:
         checked = Checked(
             stack=stack.name, lacks={} if own else stack.lacks, unasked={} if own else self._unasked(stack)
         )
-        if needs := self.who.backend.missing(stack):
+        if needs := self.who.backend.missing(stack) or self._driver(stack):
             return replace(checked, needs=needs)
+        if stack.cannot:
+            return self._refused(stack, seed)
+        return self._visited(checked, stack, seed)
+
+    def _refused(self, stack: AnyStack, seed: int) -> Checked:
+        """Try a pair that is declared not to run: where it keeps the contract, the declaration is wrong."""
+        tried, reason = self._visited(Checked(stack=stack.name), stack, seed), str(stack.cannot)
+        if not tried.passed:
+            return Checked(stack=stack.name, refused=reason)
+        expected = f"a pair that cannot run, as is declared ({reason})"
+        wrong = Finding("plaintext", "cannot", ok=False, expected=expected, found="one that keeps the contract")
+        return replace(tried, outcome=Outcome(findings=(wrong,), date=None))
+
+    def _visited(self, checked: Checked, stack: AnyStack, seed: int) -> Checked:
         try:
             self.who.backend.prepare(stack)
             with self.who.backend.serve(stack, self.placement, self.services) as serving:
@@ -152,6 +167,12 @@ class _Visitor:
                 return replace(checked, outcome=self._outcome(stack, serving, seed, checked.unasked))
         except GatebenchError as error:
             return replace(checked, problem=str(error), misdeclared=isinstance(error, UsageError))
+
+    def _driver(self, stack: AnyStack) -> str | None:
+        """Say what the service of a chosen driver needs, where this machine lacks it: the stack is about that."""
+        instead = [stack.service(name) for name in SERVICES.values() if stack.service(name) != name]
+        reasons = (self.lacking[service] for service in instead if service in self.lacking)
+        return next((f"{stack.name}: {reason}" for reason in reasons), None)
 
     def _unasked(self, stack: AnyStack) -> dict[str, str]:
         """Name the routes whose service this machine lacks, with what would help."""
@@ -166,7 +187,9 @@ class _Visitor:
         """Speak every route's contract, and one route's again when `Date` must have advanced."""
         asked = [route for route in ROUTES if route not in unasked]
         offered = [route for route in asked if not stack.lack(route)]
-        lacks = [route for route in asked if stack.lack(route)]
+        # Behind a front, what one of the two lacks may come from the other.
+        alone = [stack] if isinstance(stack, Stack) else [stack.wsgi, stack.asgi]
+        lacks = [route for route in asked if all(part.lack(route) for part in alone)]
 
         def spoke(routes: Sequence[str], seed: int, **more: Any) -> Outcome:
             return spoken(self.who.contract, stack, serving, self.services, routes=routes, seed=seed, **more)

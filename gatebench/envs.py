@@ -27,7 +27,8 @@ from uv import find_uv_bin
 from gatebench.errors import MachineError, UsageError
 
 TIMEOUT_S = 600.0
-FORM = b"3"  # of what an environment holds beside its packages; another one is built where it changes
+CONTENTS = "contents.txt"  # what an environment held when it was whole
+FORM = b"6"  # of what an environment holds beside its packages; another one is built where it changes
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\\n]+)( ; [^\\\n]+?)? *\\?$", re.MULTILINE)  # a line of a lock
 RESOLVED = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--quiet")
 ASK_VERSION = "import platform; print(platform.python_version())"
@@ -142,7 +143,31 @@ def _ready(folder: Path) -> Environment | None:
     except (FileNotFoundError, ValueError):
         return None
     environment = Environment(folder=folder, versions=versions)
-    return environment if isinstance(versions, dict) and environment.python.exists() else None
+    sound = isinstance(versions, dict) and environment.python.exists() and _whole(folder)
+    return environment if sound else None
+
+
+def _contents(folder: Path) -> str:
+    """List what an environment holds, by size and path, but for bytecode, which Python writes again by itself."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in files:
+            path = os.path.join(place, name)  # noqa: PTH118 - thousands of files
+            found.append(f"{os.lstat(path).st_size} {os.path.relpath(path, folder)}")
+    return "\n".join(sorted(found))
+
+
+def _whole(folder: Path) -> bool:
+    """Say whether all that it held when it was built is still there; what a program added to it is no fault."""
+    try:
+        for line in (folder / CONTENTS).read_text(encoding="utf-8").splitlines():
+            size, _, path = line.partition(" ")
+            if os.lstat(f"{folder}/{path}").st_size != int(size):
+                return False
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Environment:
@@ -167,6 +192,7 @@ def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Enviro
         (beside / "versions.json").write_text(
             json.dumps(versions(installed, asked.stdout), indent=1), encoding="utf-8"
         )
+        (beside / CONTENTS).write_text(_contents(beside), encoding="utf-8")
         # Another session may have been quicker, which serves as well; a broken one makes room.
         if _ready(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)

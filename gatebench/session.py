@@ -29,7 +29,7 @@ from gatebench.fake import contract as fake_contract
 from gatebench.generator import Driver
 from gatebench.generator.container import ContainedLocust
 from gatebench.generator.process import Locust
-from gatebench.model import AnyStack, Containment, Placement, Plan, Scenario, Service, Session, Setting
+from gatebench.model import AnyStack, Choice, Containment, Placement, Plan, Scenario, Service, Session, Setting
 from gatebench.run import (
     Backend,
     Conductor,
@@ -85,6 +85,9 @@ class Tree:
         for name, lacks in _lacks(tree.stacks):
             for route in lacks:
                 find(f"route (in [lacks] of {name})", route, known)
+        for choice in _every_choice(tree.stacks):
+            for service in (*choice.instead, *choice.instead.values()):
+                find(f"service (of {choice})", service, tree.services)
         for scenario in tree.scenarios.values():
             for route in scenario.routes:
                 find(f"route (in scenarios/{scenario.name}.py)", route, known)
@@ -101,8 +104,13 @@ def _lacks(stacks: Stacks) -> Iterator[tuple[str, Mapping[str, str]]]:
     pairs = [(server.name, server.lacks_with) for server in stacks.servers.values()]
     pairs += [(name, takes.lacks_with) for name, each in takers for takes in each.values()]
     yield from ((f"{name} with {app}", lacks) for name, each in pairs for app, lacks in each.items())
+    yield from ((str(choice), choice.lacks) for choice in _every_choice(stacks))
+
+
+def _every_choice(stacks: Stacks) -> Iterator[Choice]:
     for axes in (*(app.axes for app in stacks.apps.values()), *(stacks.work.axes.values() if stacks.work else ())):
-        yield from ((str(choice), choice.lacks) for choices in axes.values() for choice in choices)
+        for choices in axes.values():
+            yield from choices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

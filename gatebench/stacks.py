@@ -7,7 +7,7 @@ Nothing lists the pairs: they follow from what is declared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gatebench.declare import Work
@@ -77,8 +77,10 @@ class Stacks(Mapping[str, AnyStack]):
 
     def _mixed(self, name: str, front: Front) -> Mixed:
         """Give two stacks behind a front, as in nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]."""
-        brackets = name.removeprefix(front.name).removeprefix("[").removesuffix("]")
-        wanted = _wanted(name, brackets) if brackets else {}
+        brackets = name.removeprefix(front.name)
+        if brackets and not (brackets.startswith("[") and brackets.endswith("]")):
+            raise UsageError(f"{name}: its brackets do not close as they open.")
+        wanted = _wanted(name, brackets[1:-1]) if len(brackets) > 2 else {}
         if set(wanted) != {"wsgi", "asgi", "stage"}:
             raise UsageError(f"{name}: expected {front.name}[asgi=STACK,stage=STAGE,wsgi=STACK].")
         find(f"stage of {front.name}", wanted["stage"], front.stages)
@@ -86,6 +88,11 @@ class Stacks(Mapping[str, AnyStack]):
         for side, part in parts.items():
             if part.interface != side:
                 raise UsageError(f"{name}: {part.name} is no {side.upper()} stack.")
+        for part in parts.values():
+            if part.scheme != "http":
+                raise UsageError(f"{name}: {part.server.name} speaks TLS only, and {front.name} asks in the clear.")
+        if parts["wsgi"].service("postgres") != parts["asgi"].service("postgres"):
+            raise UsageError(f"{name}: the two have their rows in different databases; expected drivers of one.")
         return Mixed(front=front, stage=wanted["stage"], wsgi=parts["wsgi"], asgi=parts["asgi"])
 
     def axes(self, app: App) -> dict[str, tuple[Choice, ...]]:
@@ -144,13 +151,32 @@ def variants(stacks: Stacks) -> list[Stack]:
 
 def everything(stacks: Stacks, able: Callable[[Stack], bool] = lambda _: True) -> list[Stack]:
     """Give every pair, and as few variants as meet every choice and every bridge once."""
-    every = pairs(stacks)
-    return [*every, *cover(filter(able, variants(stacks)), _choices)]
+    return [*pairs(stacks), *_met(variants(stacks), _choices, able)]
 
 
 def covering(stacks: Stacks, able: Callable[[Stack], bool] = lambda _: True) -> list[Stack]:
     """Give as few stacks as one needs to meet every framework, server, choice and bridge once."""
-    return cover(filter(able, [*pairs(stacks), *variants(stacks)]), lambda stack: _parts(stack) | _choices(stack))
+    return _met([*pairs(stacks), *variants(stacks)], lambda stack: _parts(stack) | _choices(stack), able)
+
+
+def fronted(stacks: Stacks) -> list[Mixed]:
+    """Give each front in its middle stage, before the stack of each interface that lacks least."""
+    found = []
+    for front in stacks.fronts.values():
+        plain = [stack for stack in pairs(stacks) if stack.scheme == "http"]
+        parts = {side: [stack for stack in plain if stack.interface == side] for side in ("wsgi", "asgi")}
+        if all(parts.values()):
+            wsgi, asgi = (min(each, key=lambda stack: len(stack.lacks)) for each in parts.values())
+            stage = list(front.stages)[len(front.stages) // 2]
+            found.append(Mixed(front=front, stage=stage, wsgi=wsgi, asgi=asgi))
+    return found
+
+
+def _met(every: Sequence[Stack], parts: Callable[[Stack], set[str]], able: Callable[[Stack], bool]) -> list[Stack]:
+    """Meet all parts, by stacks that can run here wherever there are such: what is missing is to be told."""
+    can = [stack for stack in every if able(stack)]
+    met = set[str]().union(*map(parts, can))
+    return [*cover(can, parts), *cover(every, lambda stack: parts(stack) - met)]
 
 
 def cover(candidates: Iterable[Stack], parts: Callable[[Stack], set[str]]) -> list[Stack]:
@@ -191,6 +217,8 @@ def _serves(server: Server, app: App) -> bool:
 def _wanted(name: str, brackets: str | None) -> dict[str, str]:
     """Read what stands in a name's brackets, in which further brackets may stand."""
     wanted: dict[str, str] = {}
+    if brackets is not None and not re.fullmatch(r"([^\[\]]|\[[^\[\]]*\])*", brackets):
+        raise UsageError(f"{name}: its brackets do not close as they open.")
     for part in re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", brackets) if brackets is not None else ():
         axis, equals, value = part.strip().partition("=")
         if not (axis and equals and value) or axis in wanted:

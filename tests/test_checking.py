@@ -334,3 +334,20 @@ def test_whoever_stops_listening_ends_what_was_begun_and_begins_nothing_more(tre
 
 
 VISITS = checking._Visits
+
+
+def test_a_pair_that_is_declared_not_to_run_is_tried_and_may_not_keep_the_contract(tree: Tree) -> None:
+    (name,) = [name for name in tree.stacks if name == "sanic+daphne"]
+    found = check(tree, [name], Backend())[name]
+    assert not found.passed
+    assert found.outcome is not None
+    (wrong,) = found.outcome.findings
+    assert (wrong.rule, wrong.found) == ("cannot", "one that keeps the contract")
+
+    def broken(**_asked: object) -> Outcome:
+        return Outcome(findings=(Finding("json", "bytes", ok=False, expected="x", found="y"),), date=None)
+
+    refused = check(tree, [name], Backend(), broken)[name]
+    assert refused.passed
+    assert refused.refused == tree.stacks[name].cannot
+    assert refused.outcome is None

@@ -231,9 +231,19 @@ def nothing_in_it(folder: Path) -> None:
     folder.mkdir()
 
 
+def half_a_package(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("", encoding="utf-8")
+
+
+def a_package_gone(folder: Path) -> None:
+    (folder / "requirements.txt").unlink()
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        half_a_package,
+        a_package_gone,
         no_python,
         python_that_leads_nowhere,
         no_versions,

@@ -13,7 +13,7 @@ from gatebench.declare import Work
 from gatebench.errors import UsageError
 from gatebench.model import App, Bridge, Choice, Front, Interface, Mixed, Server, Side, Stack, Takes
 from gatebench.session import Tree
-from gatebench.stacks import Stacks, cover, covering, everything, pairs, variants
+from gatebench.stacks import Stacks, cover, covering, everything, fronted, pairs, variants
 
 
 def choices(axis: str, *values: Choice | str) -> tuple[Choice, ...]:
@@ -65,6 +65,7 @@ STACKS = Stacks(
             },
         ),
         server("sanic", "asgi", only=("sanic",)),
+        server("safe", "asgi", only=("fastapi",), cannot={"fastapi": "an example"}, tls=True),
     ),
     bridges=named(bridge("a2wsgi", "wsgi", "asgi"), bridge("asgiref", "wsgi")),  # type: ignore[arg-type]
     fronts={
@@ -72,12 +73,12 @@ STACKS = Stacks(
     },
     work=Work(
         axes={
-            "sync": {"db": choices("db", "psycopg", PYMYSQL), "files": choices("files", "open")},
+            "sync": {"db": choices("db", "psycopg", PYMYSQL), "files": choices("files", "open", "closed")},
             "aio": {"db": choices("db", "asyncpg", "psycopg"), "http": choices("http", "httpx", "aiohttp")},
         }
     ),
 )
-MIXED = "nginx[asgi=fastapi+uvicorn[db=psycopg,http=aiohttp],stage=1,wsgi=flask+gunicorn[db=pymysql]]"
+MIXED = "nginx[asgi=fastapi+uvicorn[db=psycopg,http=aiohttp],stage=1,wsgi=flask+gunicorn[files=closed]]"
 
 
 def test_every_pair_and_every_variant_of_this_project_is_found_by_its_own_name(root: Path) -> None:
@@ -92,7 +93,7 @@ def test_every_pair_and_every_variant_of_this_project_is_found_by_its_own_name(r
 
 
 def test_every_app_on_every_server_of_its_interface_is_a_stack() -> None:
-    assert list(STACKS) == ["flask+gunicorn", "fastapi+uvicorn", "sanic+uvicorn", "sanic+sanic"]
+    assert list(STACKS) == ["flask+gunicorn", "fastapi+uvicorn", "fastapi+safe", "sanic+uvicorn", "sanic+sanic"]
     assert len(STACKS) == 4
 
 
@@ -116,7 +117,7 @@ def test_what_cannot_run_is_a_stack_that_says_why_and_no_pair() -> None:
         ("fastapi+uvicorn[views=async]", "fastapi+uvicorn"),
         (MIXED, MIXED),
         (
-            "nginx[wsgi=flask+gunicorn[db=pymysql],stage=1,asgi=fastapi+uvicorn[http=aiohttp,db=psycopg]]",
+            "nginx[wsgi=flask+gunicorn[files=closed],stage=1,asgi=fastapi+uvicorn[http=aiohttp,db=psycopg]]",
             MIXED,
         ),
         (
@@ -157,8 +158,16 @@ def test_a_stack_has_one_name_however_it_is_asked_for(asked: str, name: str) -> 
         ("nginx", "nginx: expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
         ("nginx[stage=1]", "expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
         (MIXED.replace("stage=1", "stage=lst"), "no stage of nginx named 'lst'. Did you mean last"),
-        (MIXED.replace("flask", "flsk"), "no stack named 'flsk+gunicorn[db=pymysql]'. Did you mean flask+gunicorn"),
-        (MIXED.replace("pymysql", "mysql"), "no value of the axis db (in flask+gunicorn[db=mysql]) named 'mysql'"),
+        (MIXED.replace("flask", "flsk"), "no stack named 'flsk+gunicorn[files=closed]'. Did you mean flask+gunicorn"),
+        (
+            MIXED.replace("closed", "clsed"),
+            "no value of the axis files (in flask+gunicorn[files=clsed])",
+        ),
+        (MIXED.replace("files=closed", "db=pymysql"), "the two have their rows in different databases"),
+        (MIXED.replace("uvicorn[", "safe["), "safe speaks TLS only, and nginx asks in the clear"),
+        (MIXED[:-1], "its brackets do not close as they open"),
+        (f"{MIXED}]", "its brackets do not close as they open"),
+        ("nginx[[[", "its brackets do not close as they open"),
         (MIXED.replace("asgi=", "agsi="), "expected nginx[asgi=STACK,stage=STAGE,wsgi=STACK]"),
         (
             "nginx[asgi=flask+gunicorn,stage=1,wsgi=flask+gunicorn]",
@@ -240,7 +249,7 @@ def test_two_stacks_behind_a_front_keep_what_each_is() -> None:
     mixed = STACKS[MIXED]
     assert isinstance(mixed, Mixed)
     assert (mixed.wsgi.name, mixed.asgi.name) == (
-        "flask+gunicorn[db=pymysql]",
+        "flask+gunicorn[files=closed]",
         "fastapi+uvicorn[db=psycopg,http=aiohttp]",
     )
     assert (mixed.interface, mixed.wsgi_share, mixed.keep_alive_s) == ("both", 0.9, 9.0)
@@ -255,6 +264,7 @@ def test_two_stacks_behind_a_front_cannot_run_where_one_of_them_cannot() -> None
 def test_variants_are_every_other_value_and_every_bridge_of_what_can_run() -> None:
     assert [stack.name for stack in variants(STACKS)] == [
         "flask+gunicorn[db=pymysql]",
+        "flask+gunicorn[files=closed]",
         "fastapi+uvicorn[views=def]",
         "fastapi+uvicorn[db=psycopg]",
         "fastapi+uvicorn[http=aiohttp]",
@@ -276,6 +286,7 @@ def test_everything_is_every_pair_and_each_value_and_bridge_once() -> None:
         "fastapi+uvicorn[http=aiohttp]",
         "fastapi+uvicorn[views=def]",
         "flask+gunicorn[db=pymysql]",
+        "flask+gunicorn[files=closed]",
         "flask+uvicorn[bridge=a2wsgi]",
         "flask+uvicorn[bridge=asgiref]",
         "flask+uvicorn[bridge=own]",
@@ -289,7 +300,21 @@ def test_what_this_machine_cannot_run_is_covered_by_another_that_it_can() -> Non
 
     names = {stack.name for stack in covering(STACKS, able)}
     assert {"sanic+sanic[db=psycopg]", "sanic+sanic[http=aiohttp]"} <= names
-    assert not [name for name in names if name.startswith("fastapi")]
+    # What nothing else can show is among them all the same: whoever looks is told of it.
+    assert [name for name in names if name.startswith("fastapi")] == ["fastapi+uvicorn[views=def]"]
+
+
+def test_a_front_is_met_before_a_stack_of_each_interface_that_it_can_ask() -> None:
+    assert [mixed.name for mixed in fronted(STACKS)] == ["nginx[asgi=fastapi+uvicorn,stage=last,wsgi=flask+gunicorn]"]
+    assert fronted(replace(STACKS, apps={"flask": STACKS.apps["flask"]})) == []
+
+
+def test_a_choice_says_what_it_changes_of_the_settings_that_a_server_has() -> None:
+    pooled = replace(DEFS, settings={"threads": 40, "concurrency": 40, "colour": 1})
+    fastapi = replace(STACKS.apps["fastapi"], axes={"views": choices("views", "async", pooled)})
+    stack = replace(STACKS, apps={"fastapi": fastapi}).one("fastapi+uvicorn[views=def]")
+    assert (stack.settings["threads"], stack.concurrency) == (40, 40)
+    assert "colour" not in stack.settings
 
 
 def met(found: list[Stack]) -> set[str]:

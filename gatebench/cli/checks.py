@@ -17,12 +17,12 @@ from gatebench import machine
 from gatebench.checking import Checked, checks
 from gatebench.cli.terms import App, AsJson, Backend, Root, Stacks, app, out, telling
 from gatebench.contract.routes import ROUTES
-from gatebench.errors import ContractError, MachineError, UsageError
+from gatebench.errors import ContractError, Interrupted, MachineError, UsageError
 from gatebench.model import AnyStack, Stack
 from gatebench.model import App as Declared
 from gatebench.own import hint
 from gatebench.session import Parties, Tree, Wish, parties
-from gatebench.stacks import covering, everything
+from gatebench.stacks import covering, everything, fronted
 from gatebench.toml import find
 
 MIB = 2**20
@@ -61,15 +61,21 @@ def check(  # noqa: PLR0917 - options, which typer gives by name
     found: list[Checked] = []
     with out.status("starting") as status, parties(tree.root, Wish(backend=backend), telling(status)) as who:
         chosen = _chosen(tree, who, stack, cover=cover)
-        for checked in checks(tree, chosen, who, telling(status), at_once=at_once or len(machine.usable_cpus())):
-            found.append(checked)
-            if not as_json and (checked.problem or (checked.outcome and not checked.passed)):
-                _show_fault(checked)
+        stopped = False
+        try:
+            for checked in checks(tree, chosen, who, telling(status), at_once=at_once or len(machine.usable_cpus())):
+                found.append(checked)
+                if not as_json and (checked.problem or (checked.outcome and not checked.passed)):
+                    _show_fault(checked)
+        except Interrupted:
+            stopped = True
     found.sort(key=lambda checked: [one.name for one in chosen].index(checked.stack))
     if as_json:
         typer.echo(json.dumps([_checked(one) for one in found], indent=2))
     else:
         _show(tree, found)
+    if stopped:
+        raise Interrupted(f"Interrupted; {len(found)} of {len(chosen)} stacks were checked.")
     _judge(found, named=bool(stack), own=next(iter(tree.stacks.apps.values())) if own else None)
 
 
@@ -84,7 +90,9 @@ def _chosen(tree: Tree, who: Parties, names: Sequence[str] | None, *, cover: boo
     def able(stack: Stack) -> bool:
         return who.backend.missing(stack) is None
 
-    return [*(covering(tree.stacks, able) if cover else everything(tree.stacks, able))]
+    alone = covering(tree.stacks, able) if cover else everything(tree.stacks, able)
+    refused = [] if cover else [stack for stack in map(tree.stacks.one, tree.stacks) if stack.cannot]
+    return [*alone, *fronted(tree.stacks), *refused]
 
 
 def _show(tree: Tree, found: Sequence[Checked]) -> None:
@@ -96,7 +104,7 @@ def _show(tree: Tree, found: Sequence[Checked]) -> None:
     for heading in ("ready, s", "rest, MiB", *(["paths kept"] * own), *(SHORT.get(route, route) for route in routes)):
         table.add_column(heading, justify="right")
     for one in found:
-        if one.needs is not None:
+        if one.needs is not None or one.refused is not None:
             continue
         ready = "" if one.ready_s is None else f"{one.ready_s:.2f}"
         memory = "" if one.memory_bytes is None else f"{one.memory_bytes / MIB:.0f}"
@@ -108,9 +116,13 @@ def _show(tree: Tree, found: Sequence[Checked]) -> None:
     for one in found:
         if one.needs is not None:
             out.print(f"not run: {one.needs}", soft_wrap=True, highlight=False, markup=False)
+        if one.refused is not None:
+            said = f"cannot run, as is declared: {one.stack}: {one.refused}"
+            out.print(said, soft_wrap=True, highlight=False, markup=False)
     for reason in dict.fromkeys(reason for one in found for reason in one.unasked.values()):
         out.print(f"routes not asked: {reason}", soft_wrap=True, highlight=False, markup=False)
-    passed, ran = sum(one.passed for one in found), sum(one.needs is None for one in found)
+    tried = [one for one in found if one.needs is None and one.refused is None]
+    passed, ran = sum(one.passed for one in tried), len(tried)
     rules = sum(len(one.outcome.findings) for one in found if one.outcome)
     kept = "answered every path as app.toml says" if own else f"kept the contract ({rules} rules)"
     out.print(f"{passed} of {ran} stacks {kept}.", soft_wrap=True, highlight=False)
@@ -161,6 +173,7 @@ def _checked(checked: Checked) -> dict[str, Any]:
         "passed": checked.passed,
         "problem": checked.problem,
         "needs": checked.needs,
+        "refused": checked.refused,
         "ready_s": checked.ready_s,
         "memory_bytes": checked.memory_bytes,
         "lacks": dict(checked.lacks),

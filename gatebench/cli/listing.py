@@ -170,7 +170,8 @@ def _is_own(tree: Tree) -> bool:
 
 
 def _lacks(tree: Tree, stack: Stack) -> dict[str, str]:
-    found = ((scenario.name, impossible(stack, scenario)) for scenario in _asked(tree))
+    asked = (scenario for scenario in _asked(tree) if not scenario.front)
+    found = ((scenario.name, impossible(stack, scenario)) for scenario in asked)
     return {name: f"{name}: {reason}" for name, reason in found if reason}
 
 

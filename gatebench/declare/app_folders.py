@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebench.declare.places import NONE, folder_of, lines_of, name_of, named
+from gatebench.declare.places import NONE, folder_of, lines_of, name_of, named, settings_of
 from gatebench.errors import UsageError
 from gatebench.model import (
     App,
@@ -78,6 +78,7 @@ def _choices(axis: str, values: Mapping[str, Any], place: str) -> Iterator[Choic
             requirements=declared.take("requirements", "a list of requirements", texts, default=()),
             target=declared.take("target", 'an import path such as "app:app"', text, default=None),
             work=declared.take("work", '"sync" or "aio"', _side, default=None),
+            settings=settings_of(declared, f"{place}.{value}", default={}),
             instead=declared.take("instead", "a table of services", texts_by_name, default={}),
             lacks=declared.take("lacks", "a table of routes with reasons", texts_by_name, default={}),
         )

@@ -28,6 +28,7 @@ class Choice:
     target: str | None = None  # in the place of the app's own
     work: Side | None = None  # the same
     instead: Mapping[str, str] = field(default_factory=dict)  # service -> the one that does its work then
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # in the place of the server's
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -147,12 +148,12 @@ class Stack:
     @property
     def settings(self) -> Mapping[str, Setting]:
         """What decides a comparison: the server's settings, as a bridge may change them."""
-        takes = self._takes
-        if takes is None:
-            return self.server.settings
-        # A bridge is for many servers: what one of them does not know is not told of it. All have a concurrency.
+        # A choice or a bridge is for many servers: what one of them does not know is not told of it. All may be told
+        # how many requests they hold.
         known = {*self.server.settings, "concurrency"}
-        return {**self.server.settings, **{key: value for key, value in takes.settings.items() if key in known}}
+        changed = {key: value for choice in self.choices for key, value in choice.settings.items()}
+        changed |= self._takes.settings if self._takes else {}
+        return {**self.server.settings, **{key: value for key, value in changed.items() if key in known}}
 
     @property
     def requirements(self) -> tuple[str, ...]:
