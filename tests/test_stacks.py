@@ -94,7 +94,7 @@ def test_every_pair_and_every_variant_of_this_project_is_found_by_its_own_name(r
 
 def test_every_app_on_every_server_of_its_interface_is_a_stack() -> None:
     assert list(STACKS) == ["flask+gunicorn", "fastapi+uvicorn", "fastapi+safe", "sanic+uvicorn", "sanic+sanic"]
-    assert len(STACKS) == 4
+    assert len(STACKS) == 5
 
 
 def test_what_cannot_run_is_a_stack_that_says_why_and_no_pair() -> None:
