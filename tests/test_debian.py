@@ -270,10 +270,14 @@ def test_an_interrupt_ends_debootstrap_and_leaves_nothing(
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     watcher = threading.Thread(target=interrupt)
     watcher.start()
-    with pytest.raises(KeyboardInterrupt):
-        debian.base_image(client, silent)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            debian.base_image(client, silent)
+    finally:
+        signal.signal(signal.SIGINT, before)
     watcher.join()
     family = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(family) == 3
