@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gatebench.model import Choice, Service, Stack
+from gatebench.model import Choice, Service, Stack, resolved
 from gatebench.stacks import OWN, Stacks, pairs
 
 HEAD = """# Stacks
@@ -132,7 +132,10 @@ def _servers(stacks: Stacks) -> Iterator[str]:
         offers = f"{server.interface.upper()}; offers {', '.join(server.protocols)}{tls}"
         needs = f"; as a process it needs {_code(server.needs.values())}" if server.needs else ""
         yield f"{offers}{needs}.\n"
-        yield f"Settings: {_settings(server.settings)}.\n"
+        yield f"Settings: {_settings(resolved(server.settings))}.\n"
+        for name, profile in server.profiles.items():
+            started = f"; started by `{' '.join(profile.command)}`" if profile.command else ""
+            yield f"Profile `{name}`: {_settings(resolved(profile.settings))}{started}.\n"
         if server.lacks:
             yield f"Lacks {_reasons(server.lacks)}.\n"
         for app, lacks in server.lacks_with.items():

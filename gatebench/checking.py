@@ -21,8 +21,9 @@ from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
 from gatebench.errors import GatebenchError, UsageError
 from gatebench.model import AnyStack, Placement, Service, Stack
+from gatebench.parties import Parties
 from gatebench.run import DATE_STEP_S, spoken
-from gatebench.session import Parties, Tree
+from gatebench.session import Tree
 
 SERVICES = {"database_url": "postgres", "upstream_url": "upstream", "redis_url": "redis"}  # who gives what is needed
 

@@ -19,8 +19,9 @@ from gatebench.backends.programs import HOST, Serving
 from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
-from gatebench.generator import Arrivals, Figures, Generator, Job
-from gatebench.model import AnyStack, Histogram, Placement, Service, Setting, Step, Usage
+from gatebench.generator import Arrivals, Driver, Figures, Generator, Job
+from gatebench.model import AnyStack, Capability, Connects, Histogram, Placement, Service, Setting, Step, Usage
+from gatebench.parties import Backend, Contract, Parties
 
 SAMPLES = 2000
 INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0, "both": 1_500.0}
@@ -147,7 +148,31 @@ class FakeDriver:
             arrivals=arrivals,
             loop_lag_p99_s=0.0002,
             steps=steps,
+            late=0 if hold else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeKnocker:
+    """Opens no connection."""
+
+    def at_rest(self, url: str, cpus: Sequence[int]) -> Connects:
+        """Invent that all were answered in half a millisecond."""
+        return Connects(asked=SAMPLES, refused=0, unanswered=0, times=histogram.of_seconds([0.0005] * SAMPLES))
+
+    @contextlib.contextmanager
+    def beside(self, url: str, cpus: Sequence[int], *, seconds: float) -> Iterator[Self]:
+        """Open none."""
+        yield self
+
+    def between(self, start_s: float, end_s: float) -> Connects:
+        """Invent that all were answered in two milliseconds."""
+        return Connects(asked=SAMPLES, refused=0, unanswered=0, times=histogram.of_seconds([0.002] * SAMPLES))
+
+
+def speaker(**_asked: object) -> tuple[Capability, ...]:
+    """Find that one protocol is spoken."""
+    return (Capability(protocol="http/1.1", answer="yes", why="invented"),)
 
 
 def _waiting_s(rate: float, most: float) -> float:
@@ -188,3 +213,16 @@ def _steps(job: Job, most: float) -> Iterator[Step]:
 def contract(**_asked: object) -> Outcome:
     """Find that every contract is kept."""
     return Outcome(findings=(), date=None)
+
+
+def parties(backend: Backend | None = None, driver: Driver | None = None, contract: Contract = contract) -> Parties:
+    """Give all of them, with another in the place of any."""
+    fake = FakeBackend()
+    return Parties(
+        backend=backend or fake,
+        driver=driver or FakeDriver(backend=fake),
+        streams=driver or FakeDriver(backend=fake),
+        contract=contract,
+        knocker=FakeKnocker(),
+        speaker=speaker,
+    )

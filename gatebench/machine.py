@@ -11,12 +11,15 @@ import os
 import platform
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from gatebench.errors import MachineError
-from gatebench.model import Machine, Placement
+from gatebench.model import Load, Machine, Placement
+
+SPARE_FILES = 100  # open files beside those of connections
 
 
 def usable_cpus() -> tuple[int, ...]:
@@ -28,16 +31,13 @@ def place(cpus: tuple[int, ...], server_cpus: int = 1) -> Placement:
     """Give each party its CPUs: server and generator never share where there are two or more.
 
     The generator of one process has one CPU; services and the harness have the rest, or the generator's where
-    nothing is left. The server has the last ones: the first serves most interrupts.
+    nothing is left. The server has the last ones, since the first serves most interrupts: as many as it wants, as far
+    as one is left for the generator and one for the others.
     """
     if len(cpus) == 1:
         return Placement(server=cpus, generator=cpus, services=cpus)
-    if server_cpus > len(cpus) - 1:
-        raise MachineError(
-            f"The plan gives the server {server_cpus} CPUs, and of this machine's {len(cpus)} one must be left for "
-            "the generator; lower 'server_cpus' in the plan."
-        )
-    server, rest = cpus[-server_cpus:], cpus[:-server_cpus]
+    wanted = max(1, min(server_cpus, len(cpus) - 2))
+    server, rest = cpus[-wanted:], cpus[:-wanted]
     generator = rest[-1:]
     return Placement(server=server, generator=generator, services=rest[:-1] or generator)
 
@@ -62,14 +62,27 @@ def raise_open_files() -> int:
     return hard if hard != resource.RLIM_INFINITY else int(Path("/proc/sys/fs/nr_open").read_text(encoding="ascii"))
 
 
-def require_open_files(connections: int, spare: int = 100) -> None:
+def shortage(connections: int) -> str | None:
+    """Say that so many connections do not fit under the limit on open files; None where they do."""
+    limit, needed = raise_open_files(), connections + SPARE_FILES
+    if limit >= needed:
+        return None
+    return (
+        f"{connections} connections need {needed} open files and the limit here is {limit}; "
+        f"run `ulimit -n {needed}` as a user who may raise it, or lower the load in the plan"
+    )
+
+
+def require_open_files(connections: int) -> None:
     """Refuse a load whose connections do not fit under the limit on open files."""
-    limit = raise_open_files()
-    if limit < connections + spare:
-        raise MachineError(
-            f"{connections} connections need {connections + spare} open files and the limit here is {limit}; "
-            f"run `ulimit -n {connections + spare}` as a user who may raise it, or lower the load in the plan."
-        )
+    if lack := shortage(connections):
+        raise MachineError(f"{lack}.")
+
+
+def fitting(load: Load) -> Load:
+    """Give a load that holds no more connections than the limit on open files allows; others as they are."""
+    most = raise_open_files() - 2 * SPARE_FILES  # the server has files of its own, too
+    return replace(load, size=max(1, min(load.size, most))) if load.held else load
 
 
 def facts() -> Machine:

@@ -6,70 +6,227 @@ Knows runs and histograms. Must not know stacks, sessions or pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Protocol
 
-from gatebench.histogram import percentile
-from gatebench.model import Load, Metric, Run
+from gatebench.histogram import middle_us, percentile, samples_needed
+from gatebench.model import Connects, Histogram, Load, Metric, Run
 
-Reader = Callable[[Run], float | None]
+Own = Callable[[Run], float | None]  # what a run tells by itself
 
 
-def _held(run: Run) -> bool:
-    return Load.parse(run.load).kind == "hold"
+class Reader(Protocol):
+    """Reads a figure from a run and, where the figure needs it, from what a request waits by design."""
+
+    def __call__(self, run: Run, waits_s: float | None = None, /) -> float | None:
+        """Give the figure; None where it was not measured."""
+
+
+REFUSED = "connection refused"  # the generators' word, and their words for what took too long
+TIMED_OUT = re.compile(
+    r" in time$| within [\d.]+ s$|^still in line after |^given up, as none had opened for "
+    r"|^not answered while the generator waited for it$"
+)
+LATE_S = 1.0  # what comes later than this, beyond what it waits by design, came late
+
+_load = cache(Load.parse)  # a session has few loads and many runs
 
 
 def _rate(run: Run) -> float | None:
-    if _held(run) or run.requests is None or not run.window_s:
+    if _load(run.load).held or run.requests is None or not run.window_s:
         return None
     return run.requests / run.window_s
 
 
-def _percentile(q: float) -> Reader:
-    def read(run: Run) -> float | None:
-        return None if run.response is None else percentile(run.response, q)
-
-    return read
+def _response(q: float) -> Own:
+    return lambda run: _percentile(run.response, q)
 
 
-def _cost(run: Run) -> float | None:
-    if not run.requests or run.server.cpu_s is None:
+KNOCKS: Mapping[
+    str, tuple[Callable[[Run], Connects | None], float]
+] = {  # fresh connections, and the quantile of them
+    "connect_rest_p50_s": (lambda run: run.connect_at_rest, 0.5),
+    "connect_rest_p99_s": (lambda run: run.connect_at_rest, 0.99),
+    "connect_load_p50_s": (lambda run: run.connect_under_load, 0.5),
+    "connect_load_p99_s": (lambda run: run.connect_under_load, 0.99),
+}
+
+
+def censored(name: str, run: Run) -> tuple[Connects, float] | None:
+    """Give the fresh connections of which so many were not answered that `name` lies above what was waited, in s.
+
+    None where the figure is known, and where there are too few connections to tell.
+    """
+    which, q = KNOCKS[name]
+    found = which(run)
+    if found is None or not found.unanswered or found.times.total < samples_needed(q):
         return None
-    return run.server.cpu_s / run.requests * 1e6
+    rank = math.ceil(q * found.times.total * (1 - 1e-12))  # as histogram.percentile has it
+    if rank <= found.times.total - found.unanswered:
+        return None
+    return found, middle_us(max(found.times.counts)) / 1e6  # who was not answered counts with what was waited
+
+
+def _connect(name: str) -> Own:
+    which, q = KNOCKS[name]
+
+    def read_it(run: Run) -> float | None:
+        found = which(run)
+        return None if found is None or censored(name, run) else percentile(found.times, q)
+
+    return read_it
+
+
+def _percentile(times: Histogram | None, q: float) -> float | None:
+    return None if times is None else percentile(times, q)
+
+
+def _a_request(amount: Own, factor: float = 1.0) -> Own:
+    """Divide an amount by the requests answered, fresh connections beside the load among them."""
+
+    def divided(run: Run) -> float | None:
+        found, knocks = amount(run), run.connect_under_load
+        if not run.requests or found is None:
+            return None
+        answered = knocks.asked - knocks.refused - knocks.unanswered if knocks is not None else 0
+        return found / (run.requests + answered) * factor
+
+    return divided
+
+
+def _switches(run: Run) -> float | None:
+    both = run.server.switches_voluntary, run.server.switches_involuntary
+    return None if both[0] is None or both[1] is None else both[0] + both[1]
+
+
+def _cpu_share(run: Run) -> float | None:
+    cpus = len(run.placement.get("server", ()))
+    return (
+        None if run.server.cpu_s is None or not run.window_s or not cpus else run.server.cpu_s / run.window_s / cpus
+    )
+
+
+def _a_connection(run: Run) -> float | None:
+    """Give what each held connection added to the memory at rest; of others nobody knows how many were accepted."""
+    peak, rest = run.server.pss_peak_bytes, run.server_at_rest.pss_peak_bytes
+    connections = run.connections_opened if _load(run.load).held else None
+    return (peak - rest) / connections if connections and peak is not None and rest is not None else None
+
+
+def _refused(run: Run) -> float | None:
+    """Count the connections that were refused, whoever opened them; None where nobody counted."""
+    knocks = [each.refused for each in (run.connect_at_rest, run.connect_under_load) if each is not None]
+    if not run.window_s and run.connections_opened is None and not knocks:
+        return None
+    reasons = (*run.unopened_reasons.items(), *run.error_reasons.items())
+    return float(sum(knocks) + sum(count for reason, count in reasons if reason == REFUSED))
+
+
+def _timed_out(run: Run) -> float | None:
+    """Count what the load waited for in vain, connections and answers; None where nobody counted."""
+    if not run.window_s and run.connections_opened is None:
+        return None
+    reasons = (*run.unopened_reasons.items(), *run.error_reasons.items())
+    return float(sum(count for reason, count in reasons if TIMED_OUT.search(reason)))
+
+
+def _late(run: Run, waits_s: float | None = None, /) -> float | None:
+    if _load(run.load).held:
+        return run.connections_late
+    if run.response is None or not run.response.total or waits_s is None:
+        return None
+    # In the generator's own buckets, so right to within their 0.4 %.
+    latest_us = (waits_s + LATE_S) * 1e6
+    return float(sum(count for index, count in run.response.counts.items() if middle_us(index) > latest_us))
+
+
+def _served_at_once(run: Run, waits_s: float | None = None, /) -> float | None:
+    rate = _rate(run)
+    return None if rate is None or waits_s is None else rate * waits_s
+
+
+def _metric(name: str, title: str, unit: str, *, higher: bool = False) -> Metric:
+    return Metric(name=name, title=title, unit=unit, better="higher" if higher else "lower")
+
+
+def _alone(own: Own) -> Reader:
+    return lambda run, _=None: own(run)
 
 
 TABLE: dict[str, tuple[Metric, Reader]] = {
-    metric.name: (metric, read)
+    metric.name: (metric, _alone(read))
     for metric, read in (
-        (Metric(name="rate_rps", title="Requests per second", unit="1/s", better="higher"), _rate),
-        (Metric(name="response_p50_s", title="Response time, median", unit="s", better="lower"), _percentile(0.5)),
-        (Metric(name="response_p99_s", title="Response time, p99", unit="s", better="lower"), _percentile(0.99)),
-        (Metric(name="cpu_us_per_request", title="Server CPU per request", unit="µs", better="lower"), _cost),
+        (_metric("rate_rps", "Requests per second", "1/s", higher=True), _rate),
+        (_metric("response_p50_s", "Response time, median", "s"), _response(0.5)),
+        (_metric("response_p99_s", "Response time, p99", "s"), _response(0.99)),
         (
-            Metric(name="pss_bytes", title="Proportional memory, peak", unit="B", better="lower"),
-            lambda run: run.server.pss_peak_bytes,
+            _metric("cpu_us_per_request", "Server CPU per request", "µs"),
+            _a_request(lambda run: run.server.cpu_s, 1e6),
         ),
+        (_metric("cpu_share", "Server CPU used", "share"), _cpu_share),
+        (_metric("pss_bytes", "Proportional memory, peak", "B"), lambda run: run.server.pss_peak_bytes),
+        (_metric("rss_bytes", "Resident memory, peak", "B"), lambda run: run.server.rss_peak_bytes),
         (
-            Metric(name="group_memory_bytes", title="Memory charged to the container", unit="B", better="lower"),
+            _metric("pss_at_rest_bytes", "Proportional memory before the load", "B"),
+            lambda run: run.server_at_rest.pss_peak_bytes,
+        ),
+        (_metric("pss_per_connection_bytes", "Memory a connection", "B"), _a_connection),
+        (
+            _metric("group_memory_bytes", "Memory charged to the container", "B"),
             lambda run: run.server_group.memory_peak_bytes,
         ),
+        (_metric("threads", "Threads, peak", ""), lambda run: run.server.threads),
+        (_metric("processes", "Processes, peak", ""), lambda run: run.server.processes),
+        (_metric("switches_per_request", "Context switches", "1/request"), _a_request(_switches)),
         (
-            Metric(name="connections", title="Connections kept", unit="", better="higher"),
-            lambda run: run.connections_kept if _held(run) else None,
+            _metric("switches_voluntary_per_request", "Context switches to wait", "1/request"),
+            _a_request(lambda run: run.server.switches_voluntary),
         ),
+        (
+            _metric("switches_involuntary_per_request", "Context switches by force", "1/request"),
+            _a_request(lambda run: run.server.switches_involuntary),
+        ),
+        (
+            _metric("connections", "Connections kept", "", higher=True),
+            lambda run: run.connections_kept if _load(run.load).held else None,
+        ),
+        (_metric("connect_rest_p50_s", "Fresh connection at rest, median", "s"), _connect("connect_rest_p50_s")),
+        (_metric("connect_rest_p99_s", "Fresh connection at rest, p99", "s"), _connect("connect_rest_p99_s")),
+        (
+            _metric("connect_load_p50_s", "Fresh connection beside the load, median", "s"),
+            _connect("connect_load_p50_s"),
+        ),
+        (_metric("connect_load_p99_s", "Fresh connection beside the load, p99", "s"), _connect("connect_load_p99_s")),
+        (_metric("refused", "Connections refused", ""), _refused),
+        (_metric("timed_out", "Not answered or opened in time", ""), _timed_out),
+    )
+} | {
+    metric.name: (metric, read)
+    for metric, read in (
+        (_metric("late", "Served late", ""), _late),
+        (_metric("served_at_once", "Requests served at a time", "", higher=True), _served_at_once),
     )
 }
 
 
-def read(name: str, run: Run) -> float | None:
-    """Read the metric `name` from a run; None where it was not measured."""
-    return TABLE[name][1](run)
+def read(name: str, run: Run, waits_s: float | None = None) -> float | None:
+    """Read the metric `name` from a run; None where it was not measured.
+
+    `waits_s` is what each request waits by design, as Session.waits has it of the run's scenario; without it, what
+    depends on it is None.
+    """
+    return TABLE[name][1](run, waits_s)
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a factor
 SCALES = {
     "s": ((1.0, " s"), (1e-3, " ms"), (1e-6, " µs")),
-    "B": ((float(2**20), " MiB"),),  # one scale, so that memory figures compare at a glance
+    "B": ((float(2**20), " MiB"), (2.0**10, " KiB")),  # below a MiB only what a connection takes
     "1/s": ((1.0, "/s"),),
+    "1/request": ((1.0, " a request"),),
+    "share": ((0.01, " %"),),
     TIMES: ((1.0, TIMES),),
 }
 
@@ -86,6 +243,11 @@ def show(value: float | None, unit: str) -> str:
             return three(value / size) + name
     size, name = scales[-1]
     return three(value / size) + name
+
+
+def blocks(count: int) -> str:
+    """Say how many blocks there are."""
+    return f"{count} block{'s' * (count != 1)}"
 
 
 def three(value: float) -> str:

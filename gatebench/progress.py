@@ -23,7 +23,7 @@ class Watcher:
     """Told of each trial as it begins and of each run as it ends."""
 
     def __init__(self, console: Console, trials: int) -> None:
-        self._console, self._total, self._begun = console, trials, time.monotonic()
+        self._console, self._total, self._done, self._begun = console, trials, 0, time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -53,9 +53,9 @@ class Watcher:
     def ended(self, run: Run) -> None:
         """Show how a trial came out."""
         self._bar.advance(self._task)
-        done = run.number + 1
-        left = (time.monotonic() - self._begun) / done * (self._total - done)
-        words = [f"{done}/{self._total}", run.stack, run.scenario, run.load, f"block {run.block}:"]
+        self._done += 1  # a session that goes on does not begin with its first trial
+        left = (time.monotonic() - self._begun) / self._done * (self._total - self._done)
+        words = [f"{self._done}/{self._total}", run.stack, run.scenario, run.load, f"block {run.block}:"]
         line = f"{escape(' '.join(words))} [{STYLE[run.status]}]{run.status}[/] {escape(_figures(run))}"
         if not self._console.is_terminal:
             line += f"; {left / 60:.1f} min left"
@@ -65,6 +65,9 @@ class Watcher:
 def _figures(run: Run) -> str:
     if run.status != "ok":
         return run.reason or ""
+    if run.capabilities:
+        spoken = sum(one.answer == "yes" for one in run.capabilities)
+        return f"{spoken} of {len(run.capabilities)} protocols spoken"
     if run.connections_kept is not None:
         return f"{run.connections_kept} of {run.connections_offered} connections kept"
     shown = ("rate_rps", "response_p50_s", "cpu_us_per_request")

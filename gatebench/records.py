@@ -38,7 +38,7 @@ def encode(record: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
 
 def names_of(record: type) -> tuple[str, ...]:
     """Name the fields of a dataclass, in order."""
-    return tuple(item.name for item in dataclasses.fields(record))
+    return tuple(name for name, _, _ in _fields_of(cast("Any", record)))
 
 
 class Reader:
@@ -52,7 +52,7 @@ class Reader:
         if not isinstance(value, dict):
             raise Mismatch(key, value, "an object")
         found = {}
-        for name, hint, optional in _fields_of(cast("type", record)):
+        for name, hint, optional in _fields_of(cast("Any", record)):
             if name in value:
                 found[name] = self._value(value[name], hint, _join(key, name))
             elif not optional:

@@ -6,119 +6,42 @@ and must not lose a run: each is handed out as it ends.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
-from gatebench import validity
+from gatebench import limits, machine, validity
 from gatebench.backends.programs import Serving, answers
-from gatebench.backends.resources import Reading
+from gatebench.backends.resources import Reading, usage_now
 from gatebench.backends.services import Services
+from gatebench.calibration import ceiling_of
 from gatebench.contract import Outcome
 from gatebench.errors import MachineError
-from gatebench.generator import Driver, Figures, Generator, Job
+from gatebench.generator import Figures, Generator, Job
 from gatebench.model import (
     AnyStack,
+    Connects,
     ControlGroup,
     Load,
+    Part,
     Placement,
     Plan,
     Run,
     Scenario,
-    Service,
-    Setting,
     Trial,
-    Visit,
 )
-from gatebench.plan import DEFAULT_LOAD, impossible
+from gatebench.parties import Contract, Parties
+from gatebench.plan import impossible
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
-DRAIN_S = 30.0
-CALIBRATIONS = {"keep-alive": "plain", "close": "plain", "websocket": "websocket"}  # ceiling -> its scenario
-
-
-class Watch(Protocol):
-    """Watches from entering to leaving; then tells what was used between two moments."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End."""
-        ...
-
-    def read(self, start: float, end: float) -> Reading:
-        """Tell what was used between two readings of perf_counter."""
-        ...
-
-
-class Backend(Protocol):
-    """Starts stacks and services."""
-
-    name: str
-
-    @property
-    def surroundings(self) -> Mapping[str, Setting]:
-        """Say why this backend, and what engine, network and limits it has; known once a stack is prepared."""
-        ...
-
-    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
-        """Make the stack ready to start; give the versions in it, and what else is to be said of it."""
-        ...
-
-    def missing(self, wanted: AnyStack | Service) -> str | None:
-        """Say what a stack or service needs that this machine lacks, and what helps; None where all is there."""
-        ...
-
-    def services(self, wanted: Sequence[Service], placement: Placement) -> AbstractContextManager[Services]:
-        """Start services."""
-        ...
-
-    def serve(self, stack: AnyStack, placement: Placement, services: Services) -> AbstractContextManager[Serving]:
-        """Start a stack."""
-        ...
-
-    def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> AbstractContextManager[Serving]:
-        """Start the do-nothing server where a stack would be; it may close connections, or echo over WebSocket."""
-        ...
-
-    def watch(self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]) -> Watch:
-        """Watch what all parties use."""
-        ...
-
-
-class Contract(Protocol):
-    """The independent client."""
-
-    def __call__(
-        self,
-        *,
-        host: str,
-        port: int,
-        routes: Sequence[str],
-        keep_alive_s: float,
-        database_url: str | None,
-        upstream_url: str | None,
-        redis_url: str | None,
-        seed: int,
-        since: str | None = None,
-        lacks: Sequence[str] = (),
-        tls: bool = False,
-        protocols: Sequence[str] = (),
-        file: Path | None = None,
-        visits: Sequence[Visit] = (),
-    ) -> Outcome:
-        """Speak the contract of these routes, see that `lacks` are lacking; or make the visits of one's own app."""
-        ...
+DRAIN_S = 12.0
+AT_ONCE_S = 0.25
+THREADS_ENDED = 0.1  # of the server's threads: from there on, switches that they took with them are warned of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,86 +53,109 @@ class Conductor:
     stacks: Mapping[str, AnyStack]
     lacking: Mapping[str, str]  # stack -> why it cannot run here
     scenarios: Mapping[str, Scenario]
-    placement: Placement
-    backend: Backend
-    driver: Driver
-    contract: Contract
+    placement: Placement  # the widest; a part may want fewer CPUs for its server
+    parties: Parties
     services: Services
     ceilings: Mapping[str, float]
 
-    def runs(self, trials: Sequence[Trial], begun: Callable[[Trial], None]) -> Iterator[Run]:
+    def runs(self, trials: Iterable[Trial], begun: Callable[[Trial], None]) -> Iterator[Run]:
         """Give one run a trial, in order, as it ends; `begun` is told of each trial before it starts.
 
-        A stack that the machine could not start is not tried again: its further trials fail for the same reason.
+        A stack that the machine could not start is not tried again: its further trials fail for the same reason. Nor
+        is one offered a higher rate of arrivals than one that it could not keep in the same block.
         """
         broken: dict[str, str] = {}
+        missed: dict[tuple[str, int, str, str], int] = {}  # part, block, stack, scenario -> lowest rate not kept
         for trial in trials:
             begun(trial)
             started = time.perf_counter()
-            run = self.measure(trial, broken.get(trial.stack))
+            cell = (trial.part, trial.block, trial.stack, trial.scenario)
+            paced = trial.load.kind in ("open", "poisson")
+            lowest = missed.get(cell)
+            beyond = lowest if paced and lowest is not None and lowest < trial.load.size else None
+            run = self.measure(trial, broken.get(trial.stack), beyond)
             if run.fault == "machine" and run.ready_s is None:
                 broken[trial.stack] = run.reason or ""
+            if paced and validity.missed_rate(run):
+                missed[cell] = min(trial.load.size, lowest or trial.load.size)
             yield replace(run, elapsed_s=time.perf_counter() - started)
 
-    def measure(self, trial: Trial, broken: str | None = None) -> Run:
-        """Measure a cell once, on a freshly started server; `broken` is why the machine could not start it before."""
+    def measure(self, trial: Trial, broken: str | None = None, beyond: int | None = None) -> Run:
+        """Measure a cell once, on a freshly started server.
+
+        `broken` is why the machine could not start it before, `beyond` a rate of arrivals that it could not keep.
+        """
         stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
+        placement = self._placement(self.plan.part(trial.part))
         run = Run(
             session=self.session,
             number=trial.number,
             block=trial.block,
+            part=trial.part,
             stack=stack.name,
             interface=stack.interface,
-            profile=self.plan.profile,
+            profile=stack.profile,
             scenario=scenario.name,
             scenario_version=scenario.version,
             load=str(trial.load),
-            backend=self.backend.name,
+            backend=self.parties.backend.name,
             seed=trial.seed,
             started_at=now(),
             placement={
-                "server": self.placement.server,
-                "generator": self.placement.generator,
-                "services": self.placement.services,
+                "server": placement.server,
+                "generator": placement.generator,
+                "services": placement.services,
             },
         )
         lack = self.lacking.get(trial.stack) or impossible(stack, scenario, trial.load)
         if lack:
             return replace(run, fault="impossible", reason=lack)
+        broken = broken or machine.shortage(machine.fitting(trial.load).connections)
         if broken:
             return replace(run, fault="machine", reason=broken)
+        if beyond:
+            return replace(run, status="void", reason=f"not tried: {beyond}/s was not kept in this block")
         try:
             with (
-                self.driver.start(self.placement) as generator,
-                self.backend.serve(stack, self.placement, self.services) as serving,
+                self._generator(trial.load, placement) as generator,
+                self.parties.backend.serve(stack, placement, self.services) as serving,
             ):
-                return self._on(run, trial, serving, generator)
+                return _how_far(self._on(run, trial, serving, generator, placement))
         except MachineError as error:
             return replace(run, fault="machine", reason=str(error))
 
-    def _on(self, run: Run, trial: Trial, serving: Serving, generator: Generator) -> Run:
+    def _placement(self, part: Part) -> Placement:
+        return replace(self.placement, server=self.placement.server[-part.server_cpus :])
+
+    def _generator(self, load: Load, placement: Placement) -> AbstractContextManager[Generator | None]:
+        if load.kind == "speak":
+            return contextlib.nullcontext()
+        return (self.parties.streams if load.streamed else self.parties.driver).start(placement)
+
+    def _on(self, run: Run, trial: Trial, serving: Serving, generator: Generator | None, placement: Placement) -> Run:
         stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
-        run = replace(run, ready_s=serving.ready_s)
-        before = spoken(self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed)
+        run = replace(run, ready_s=serving.ready_s, warnings=_crowded(stack, placement))
+        forbidden = _forbidden(stack, trial.load)  # as long as nothing has been taken
+        contract = self.parties.contract
+        before = spoken(contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed)
         checked = time.perf_counter()
         if not before.passed:
             return replace(run, fault="contract", reason=str(before.reason), log=serving.program.log())
-        job = Job.of(self.plan, scenario, trial.load, trial.seed, f"{stack.scheme}://{serving.host}:{serving.port}")
-        with self.backend.watch(self.placement, serving, self.services, generator.pids) as watch:
-            try:
-                figures = generator.measure(job)
-            except MachineError as error:  # of the generator: the stack did start, and is tried again
-                failed = replace(run, fault="machine", reason=str(error))
-                return _gone(run, serving) or replace(failed, log=serving.program.log())
-        reading = watch.read(figures.start_s, figures.end_s)
-        run = self._with_reading(_with_figures(run, figures), figures, reading, stack)
+        if generator is None:
+            capabilities = self.parties.speaker(stack=stack, host=serving.host, port=serving.port)
+            return replace(run, status="ok", capabilities=capabilities)
+        try:
+            run, reading = self._loaded(run, trial, serving, generator, placement)
+        except MachineError as error:  # of the generator: the stack did start, and is tried again
+            failed = replace(run, fault="machine", reason=str(error))
+            return _gone(run, serving) or replace(failed, log=serving.program.log())
         if gone := _gone(run, serving):
             return gone
         # A server works off first what its users left behind; the contract's own patience is for healthy ones.
-        answers(f"{stack.scheme}://{serving.host}:{serving.port}{stack.ready}", DRAIN_S)
+        _drain(f"{stack.scheme}://{serving.host}:{serving.port}{stack.ready}")
         since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
         after = spoken(
-            self.contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
+            contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
         )
         if not after.passed:
             reason = f"the contract failed after the load: {after.reason}"
@@ -219,17 +165,46 @@ class Conductor:
             error_limit=scenario.error_limit,
             concurrency=stack.concurrency,
             restarted=bool(reading.vanished),
+            refused=limits.limit_of(serving.program.log()),
+            forbidden=forbidden,
         )
         return judged if judged.status == "ok" else replace(judged, log=serving.program.log())
 
-    def _with_reading(self, run: Run, figures: Figures, reading: Reading, stack: AnyStack) -> Run:
+    def _loaded(
+        self, run: Run, trial: Trial, serving: Serving, generator: Generator, placement: Placement
+    ) -> tuple[Run, Reading]:
+        """Press on a stack that is at rest, and give what was seen; MachineError where that could not be done."""
+        stack, part = self.stacks[trial.stack], self.plan.part(trial.part)
+        url = f"{stack.scheme}://{serving.host}:{serving.port}"
+        load = machine.fitting(trial.load)
+        job = Job.of(part, self.scenarios[trial.scenario], load, trial.seed, url)
+        if serving.program.pids:
+            run = replace(run, server_at_rest=usage_now(serving.program.pids))
+        knocker, door, cpus = self.parties.knocker, url + stack.ready, placement.services
+        if part.knock:
+            run = replace(run, connect_at_rest=knocker.at_rest(door, cpus))
+        knocking = knocker.beside(door, cpus, seconds=job.limit_s) if part.knock else contextlib.nullcontext()
+        with (
+            self.parties.backend.watch(placement, serving, self.services, generator.pids) as watch,
+            knocking as knocks,
+        ):
+            figures = generator.measure(job)
+        if knocks is not None:
+            run = _with_connects(run, knocks.between(figures.start_s, figures.end_s))
+        reading = watch.read(figures.start_s, figures.end_s)
+        return self._with_reading(_with_figures(run, figures), figures, reading, placement), reading
+
+    def _with_reading(self, run: Run, figures: Figures, reading: Reading, placement: Placement) -> Run:
         window = figures.end_s - figures.start_s
 
         def share(party: str, cpus: tuple[int, ...]) -> float | None:
             cpu_s = reading.usage[party].cpu_s
             return None if cpu_s is None else cpu_s / window / len(cpus)
 
-        which = ceiling_of(stack, self.scenarios[run.scenario], Load.parse(run.load))
+        if reading.threads_ended > THREADS_ENDED * (reading.usage["server"].threads or 1):
+            ended = f"{reading.threads_ended} threads of the server ended: its context switches are a lower bound"
+            run = replace(run, warnings=(*run.warnings, ended))
+        which = ceiling_of(self.stacks[run.stack], self.scenarios[run.scenario], Load.parse(run.load))
         ceiling = self.ceilings.get(which) if which else None
         answered = figures.arrivals.ended if figures.arrivals else figures.requests
         return replace(
@@ -238,9 +213,9 @@ class Conductor:
             server_group=reading.groups.get("server", ControlGroup()),
             generator=reading.usage["generator"],
             services=reading.usage["services"],
-            server_cpu_share=share("server", self.placement.server),
+            server_cpu_share=share("server", placement.server),
             server_busy_share=reading.busy_share["server"],
-            generator_cpu_share=share("generator", self.placement.generator),
+            generator_cpu_share=share("generator", placement.generator),
             generator_busy_share=reading.busy_share["generator"],
             generator_delay_share=None if figures.delay_s is None else figures.delay_s / window,
             generator_ceiling_share=answered / window / ceiling if ceiling else None,
@@ -248,6 +223,42 @@ class Conductor:
             generator_loop_lag_s=figures.loop_lag_p99_s,
             steal_share=reading.steal_share,
         )
+
+
+def _drain(url: str) -> None:
+    """Wait until a server answers at once again, or until nothing is to be hoped for."""
+    until = time.perf_counter() + DRAIN_S
+    while (asked := time.perf_counter()) < until and answers(url, until - asked):
+        if time.perf_counter() - asked < AT_ONCE_S:
+            break
+
+
+def _how_far(run: Run) -> Run:
+    """Say of a void trial of held connections how many there were: that is what it was about."""
+    if run.status != "void" or run.connections_opened is None:
+        return run
+    opened = (
+        f"{run.connections_opened} of {run.connections_offered} connections had opened, {run.connections_kept} kept"
+    )
+    threads = f", by {run.server.threads} threads" if run.server.threads else ""
+    return replace(run, reason=f"{run.reason} ({opened}{threads})")
+
+
+def _forbidden(stack: AnyStack, load: Load) -> str | None:
+    """Say what this machine does not allow a server that is asked for much; None where it allows all."""
+    if machine.fitting(load) != load:
+        return f"the limit on open files, {machine.raise_open_files()}"
+    threads = stack.settings.get("threads")
+    return limits.forbids(
+        limits.limits(), threads=threads if isinstance(threads, int) else None, connections=load.connections
+    )
+
+
+def _crowded(stack: AnyStack, placement: Placement) -> tuple[str, ...]:
+    workers, cpus = stack.settings.get("workers"), len(placement.server)
+    if not isinstance(workers, int) or workers <= cpus:
+        return ()
+    return (f"{workers} workers share {cpus} CPU{'s' * (cpus > 1)}: there are no more for the server here",)
 
 
 def _gone(run: Run, serving: Serving) -> Run | None:
@@ -292,6 +303,12 @@ def spoken(
     )
 
 
+def _with_connects(run: Run, found: Connects) -> Run:
+    late = f"{found.unanswered} of {found.asked} fresh connections were not answered in time"
+    told = (f"{late}: no quantile among them is told",) if found.unanswered else ()
+    return replace(run, connect_under_load=found, warnings=(*run.warnings, *told))
+
+
 def _with_figures(run: Run, figures: Figures) -> Run:
     retried = (f"{figures.retries} requests were sent again on a fresh connection",) if figures.retries else ()
     arrivals = figures.arrivals
@@ -310,6 +327,8 @@ def _with_figures(run: Run, figures: Figures) -> Run:
         connections_offered=figures.offered,
         connections_opened=figures.opened,
         connections_kept=figures.kept,
+        connections_late=figures.late,
+        unopened_reasons=figures.unopened,
         arrivals_due=arrivals.due if arrivals else None,
         arrivals_ended=arrivals.ended if arrivals else None,
         arrivals_overrun=arrivals.overrun if arrivals else None,
@@ -318,61 +337,6 @@ def _with_figures(run: Run, figures: Figures) -> Run:
         search_steps=figures.steps,
         warnings=(*run.warnings, *retried, *unsettled),
     )
-
-
-def ceiling_of(stack: AnyStack, scenario: Scenario, load: Load) -> str | None:
-    """Name the ceiling of the generator that a trial's rate is set against.
-
-    None where connections are held, and over TLS, which the do-nothing server does not speak: there the generator's
-    CPU alone tells whether it was the limit.
-    """
-    if load.kind == "hold" or stack.scheme == "https":
-        return None
-    if "ws" in scenario.routes:
-        return "websocket"
-    return "keep-alive" if stack.keep_alive_s else "close"
-
-
-def ceilings_needed(plan: Plan, stacks: Mapping[str, AnyStack], scenarios: Mapping[str, Scenario]) -> dict[str, Load]:
-    """Say which ceilings some trial of a plan needs, each with the load that finds it.
-
-    A ceiling whose scenario is missing is left out. Over WebSocket the load is the plan's own closed one, chosen for
-    what its stacks can hold.
-    """
-    measured = [(measure.load, scenarios[measure.scenario]) for measure in plan.measures]
-    own = (load for load, scenario in measured if load.kind == "closed" and "ws" in scenario.routes)
-    loads = {"websocket": next(own, DEFAULT_LOAD)}
-    needed = (
-        ceiling_of(stacks[name], scenario, load)
-        for load, scenario in measured
-        for name in plan.stacks
-        if not impossible(stacks[name], scenario, load)
-    )
-    return {
-        name: loads.get(name, DEFAULT_LOAD)
-        for name in dict.fromkeys(needed)
-        if name is not None and CALIBRATIONS[name] in scenarios
-    }
-
-
-def calibrate(
-    plan: Plan,
-    needed: Mapping[str, Load],
-    scenarios: Mapping[str, Scenario],
-    *,
-    placement: Placement,
-    backend: Backend,
-    driver: Driver,
-) -> dict[str, float]:
-    """Find the generator's ceilings: its rate on a server that does nothing, under each load that is asked for."""
-    ceilings = {}
-    for name, load in needed.items():
-        nothing = backend.serve_nothing(placement, close=name == "close", websocket=name == "websocket")
-        with driver.start(placement) as generator, nothing as serving:
-            host = f"http://{serving.host}:{serving.port}"
-            figures = generator.measure(Job.of(plan, scenarios[CALIBRATIONS[name]], load, plan.seed, host))
-            ceilings[name] = round(figures.requests / (figures.end_s - figures.start_s), 1)
-    return ceilings
 
 
 def now() -> str:

@@ -9,36 +9,44 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from gatebench import __version__, declare, machine, plan
+from gatebench import __version__, declare, fake, machine, plan, resume
 from gatebench import own as owned
 from gatebench.backends.containers import engine
 from gatebench.backends.containers.backend import ContainerBackend
 from gatebench.backends.containers.images import Images
 from gatebench.backends.process import ProcessBackend
 from gatebench.backends.programs import scratch_folder
+from gatebench.calibration import calibrate, ceilings_needed
 from gatebench.contract import check
 from gatebench.contract.routes import ROUTES
 from gatebench.errors import MachineError, UsageError
-from gatebench.fake import FakeBackend, FakeDriver
-from gatebench.fake import contract as fake_contract
-from gatebench.generator import Driver
 from gatebench.generator.container import ContainedLocust
 from gatebench.generator.process import Locust
-from gatebench.model import AnyStack, Choice, Containment, Placement, Plan, Scenario, Service, Session, Setting
-from gatebench.run import (
-    Backend,
-    Conductor,
-    Contract,
-    calibrate,
-    ceilings_needed,
-    commit,
-    now,
+from gatebench.generator.streams import Streams
+from gatebench.knocking.knocker import Knocker
+from gatebench.model import (
+    AnyStack,
+    Capability,
+    Choice,
+    Containment,
+    Machine,
+    Placement,
+    Plan,
+    Scenario,
+    Service,
+    Session,
+    Setting,
+    Stack,
 )
+from gatebench.parties import Parties
+from gatebench.protocols import speak
+from gatebench.run import Conductor, commit, now
 from gatebench.stacks import Stacks
 from gatebench.store import FORMAT_VERSION
 from gatebench.toml import find
@@ -114,15 +122,6 @@ def _every_choice(stacks: Stacks) -> Iterator[Choice]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parties:
-    """Who starts stacks, who loads them, who speaks their contract."""
-
-    backend: Backend
-    driver: Driver
-    contract: Contract
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What was asked for of the parties."""
 
@@ -140,12 +139,18 @@ def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None
     with scratch_folder() as scratch:
         found, why = _engine(wish)
         if wish.backend == "fake":
-            fake = FakeBackend()
-            yield Parties(backend=fake, driver=FakeDriver(backend=fake), contract=fake_contract)
+            yield fake.parties()
             return
+        real = partial(
+            Parties,
+            streams=Streams(scratch=scratch),
+            contract=check,
+            knocker=Knocker(scratch=scratch),
+            speaker=spoken_to,
+        )
         if found is None:
             plain = ProcessBackend(root=root, scratch=scratch, python=wish.python, surroundings=why)
-            yield Parties(backend=plain, driver=Locust(scratch=scratch), contract=check)
+            yield real(backend=plain, driver=Locust(scratch=scratch))
             return
         images = Images(
             engine=found,
@@ -160,7 +165,13 @@ def parties(root: Path, wish: Wish, told: Callable[[str], None] = lambda _: None
         )
         inside = wish.generator == "container"
         driver = ContainedLocust(backend=contained) if inside else Locust(scratch=scratch)
-        yield Parties(backend=contained, driver=driver, contract=check)
+        yield real(backend=contained, driver=driver)
+
+
+def spoken_to(*, stack: AnyStack, host: str, port: int) -> tuple[Capability, ...]:
+    """Speak every protocol to a stack; what its app lacks by itself is no fault of its server."""
+    lacks = dict(stack.app.lacks) if isinstance(stack, Stack) else stack.lacks
+    return speak(host=host, port=port, tls=stack.scheme == "https", path=stack.ready, lacks=lacks)
 
 
 def _engine(wish: Wish) -> tuple[engine.Engine | None, dict[str, Setting]]:
@@ -178,6 +189,20 @@ def _engine(wish: Wish) -> tuple[engine.Engine | None, dict[str, Setting]]:
     return found, {"chosen since": f"Docker {found.version} answers"} if wish.backend == "auto" else {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What a session needs before its services start."""
+
+    plan: Plan
+    machine: Machine
+    placement: Placement
+    stacks: Mapping[str, AnyStack]
+    lacking: Mapping[str, str]  # stack -> why it cannot run here
+    described: Mapping[str, Mapping[str, Mapping[str, Setting]]]  # stack -> settings, versions
+    scenarios: Mapping[str, Scenario]
+    services: tuple[Service, ...]
+
+
 @contextlib.contextmanager
 def opened(
     tree: Tree,
@@ -186,84 +211,103 @@ def opened(
     *,
     name: str | None = None,
     placement: Placement | None = None,
+    before: Session | None = None,
     told: Callable[[str], None],
 ) -> Iterator[tuple[Session, Conductor]]:
     """Prepare environments and services, calibrate the generator, and give the header and the conductor.
 
     `placement` is for whoever pinned himself already, and so could not see all CPUs any more; `told` hears in a few
-    words what is being done.
+    words what is being done. `before` is a session to go on with: UsageError where it was another machine's, or
+    anything it rests on has changed since.
     """
+    ready = _ready(tree, wanted, who, placement or machine.place(machine.usable_cpus(), wanted.server_cpus), told)
+    told("services")
+    with (
+        machine.pinned(ready.placement.services),
+        who.backend.services(ready.services, ready.placement) as services,
+    ):
+        header = _header(tree, ready, who, services.facts, name)
+        if before is not None:
+            resume.check(before, header)
+            header = before
+        elif needed := ceilings_needed(wanted, ready.stacks, tree.scenarios):
+            told("calibrating the generator on a server that does nothing")
+            ceilings = calibrate(wanted, needed, tree.scenarios, placement=ready.placement, parties=who)
+            header = replace(header, ceilings=ceilings)
+        yield (
+            header,
+            Conductor(
+                session=header.name,
+                plan=wanted,
+                stacks=ready.stacks,
+                lacking=ready.lacking,
+                scenarios=ready.scenarios,
+                placement=ready.placement,
+                parties=who,
+                services=services,
+                ceilings=header.ceilings,
+            ),
+        )
+
+
+def _ready(tree: Tree, wanted: Plan, who: Parties, placement: Placement, told: Callable[[str], None]) -> Ready:
+    """Build the environments that a plan needs, and say what of it cannot run here."""
     plan.check(wanted, tree.stacks, tree.scenarios)
-    facts = machine.facts()
-    for measure in wanted.measures:
-        machine.require_open_files(measure.load.connections)
-    placement = placement or machine.place(machine.usable_cpus(), wanted.server_cpus)
     chosen = {stack: tree.stacks[stack] for stack in wanted.stacks}
-    described: dict[str, dict[str, dict[str, Setting]]] = {}
     lacking = {name: reason for name, stack in chosen.items() if (reason := _lacking(stack, who))}
+    described: dict[str, dict[str, dict[str, Setting]]] = {}
     for stack in (stack for name, stack in chosen.items() if name not in lacking):
         told(f"environment of {stack.name}")
         described[stack.name] = {
             "settings": dict(stack.settings),
             **{part: dict(facts) for part, facts in who.backend.prepare(stack).items()},
         }
-    scenarios = {measure.scenario: tree.scenarios[measure.scenario] for measure in wanted.measures}
+    known = {**tree.scenarios, plan.SPOKEN.name: plan.SPOKEN}
+    scenarios = {measure.scenario: known[measure.scenario] for measure in wanted.measures}
     needed = {
         stack.service(name)
-        for scenario in scenarios.values()
-        for name in scenario.services
-        for stack in chosen.values()
-        if stack.name not in lacking and not plan.impossible(stack, scenario)
+        for part in wanted.parts
+        for measure in part.measures
+        for name in scenarios[measure.scenario].services
+        for stack in (chosen[one] for one in part.stacks)
+        if stack.name not in lacking and not plan.impossible(stack, scenarios[measure.scenario])
     }
-    told("services")
-    with (
-        machine.pinned(placement.services),
-        who.backend.services(_services(tree, sorted(needed)), placement) as services,
-    ):
-        calibrations = ceilings_needed(wanted, tree.stacks, tree.scenarios)
-        if calibrations:
-            told("calibrating the generator on a server that does nothing")
-        ceilings = calibrate(
-            wanted, calibrations, tree.scenarios, placement=placement, backend=who.backend, driver=who.driver
-        )
-        header = Session(
-            format_version=FORMAT_VERSION,
-            name=name or f"{wanted.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}",
-            started_at=now(),
-            plan=wanted,
-            machine=facts,
-            placement=placement,
-            backend=who.backend.name,
-            commit=commit(tree.root),
-            tools={"gatebench": __version__, "python": facts.python, "locust": version("locust")},
-            stacks=described,
-            scenarios={scenario.name: scenario.title for scenario in scenarios.values()},
-            services=services.facts,
-            ceilings=ceilings,
-            surroundings=who.backend.surroundings,
-        )
-        yield (
-            header,
-            Conductor(
-                session=header.name,
-                plan=wanted,
-                stacks=chosen,
-                lacking=lacking,
-                scenarios=scenarios,
-                placement=placement,
-                backend=who.backend,
-                driver=who.driver,
-                contract=who.contract,
-                services=services,
-                ceilings=ceilings,
-            ),
-        )
+    return Ready(
+        plan=wanted,
+        machine=machine.facts(),  # before anything is pinned: it counts the CPUs that may be used
+        placement=placement,
+        stacks=chosen,
+        lacking=lacking,
+        described=described,
+        scenarios=scenarios,
+        services=tuple(find("service", name, tree.services) for name in sorted(needed)),
+    )
+
+
+def _header(
+    tree: Tree, ready: Ready, who: Parties, services: Mapping[str, Mapping[str, Setting]], name: str | None
+) -> Session:
+    scenarios = ready.scenarios.values()
+    return Session(
+        format_version=FORMAT_VERSION,
+        name=name or f"{ready.plan.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}",
+        started_at=now(),
+        plan=ready.plan,
+        machine=ready.machine,
+        placement=ready.placement,
+        backend=who.backend.name,
+        commit=commit(tree.root),
+        tools={"gatebench": __version__, "python": ready.machine.python, "locust": version("locust")},
+        stacks=ready.described,
+        scenarios={scenario.name: scenario.title for scenario in scenarios},
+        waits={scenario.name: scenario.waits_s for scenario in scenarios if scenario.waits_s is not None},
+        declared=resume.digests(tree.root, ready.plan, ready.stacks.values(), scenarios, ready.services),
+        services=services,
+        ceilings={},
+        surroundings=who.backend.surroundings,
+    )
 
 
 def _lacking(stack: AnyStack, who: Parties) -> str | None:
     """Say why a stack cannot run at all, or not on this machine; None where it can."""
     return stack.cannot or who.backend.missing(stack)
-
-
-def _services(tree: Tree, names: Sequence[str]) -> list[Service]:
-    return [find("service", name, tree.services) for name in names]

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from gatebench.declare import Work
 from gatebench.errors import UsageError
-from gatebench.model import AnyStack, App, Bridge, Choice, Front, Mixed, Server, Stack
+from gatebench.model import MATCHED, AnyStack, App, Bridge, Choice, Front, Mixed, Server, Setting, Stack
 from gatebench.toml import find
 
+TOLD = ("pool_size",)  # settings that the app is told of, and no command line
 OWN = "own"  # the bridge that a server is by itself
-SPELLED = re.compile(r"([^+\[\]]+)\+([^+\[\]]+)(?:\[([^\[\]]*)\])?")
+SPELLED = re.compile(r"([^+\[\]@]+)\+([^+\[\]@]+)(?:\[([^\[\]]*)\])?(?:@([a-z]+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,18 @@ class Stacks(Mapping[str, AnyStack]):
         app, server = self.apps[spelled[1]], self.servers[spelled[2]]
         wanted = _wanted(name, spelled[3])
         bridge = wanted.pop("bridge", None)
+        profile = spelled[4] or MATCHED
+        find(f"profile of {server.name}", profile, {MATCHED: None, **server.profiles})
+        given = {
+            key: _setting(name, server, profile, key, wanted.pop(key)) for key in [*wanted] if key in server.settings
+        }
         return Stack(
             app=app,
             server=server,
             choices=self._choices(name, app, wanted),
             bridge=None if bridge is None else self._bridge(name, app, server, bridge),
+            given=dict(sorted(given.items())),
+            profile=profile,
         )
 
     def _mixed(self, name: str, front: Front) -> Mixed:
@@ -116,7 +124,8 @@ class Stacks(Mapping[str, AnyStack]):
         works = self._work_axes(app, own)
         chosen = (*own, *(_chosen(name, axis, values, wanted) for axis, values in works.items()))
         for axis in wanted:
-            find(f"axis (in {name})", axis, {choice.axis: choice for choice in chosen} | {"bridge": None})
+            known = {choice.axis: choice for choice in chosen} | {"bridge": None}
+            find(f"axis or setting (in {name})", axis, known)
         return tuple(sorted(chosen, key=lambda choice: choice.axis))
 
     def _bridge(self, name: str, app: App, server: Server, bridge: str) -> Bridge:
@@ -208,6 +217,31 @@ def _choices(stack: Stack) -> set[str]:
         whose = stack.server.name if stack.bridge.name == OWN else stack.interface
         found.add(f"{whose} through {stack.bridge.name}")
     return found
+
+
+def _setting(name: str, server: Server, profile: str, key: str, text: str) -> Setting:
+    """Read a setting that a stack's name gives; UsageError where the server has no word for it."""
+    command = (server.profiles[profile].command if profile != MATCHED else ()) or server.command
+    followers = [other for other, value in server.settings.items() if value == f"{{{key}}}"]
+    if not any(f"{{{one}}}" in word for one in (key, *followers) for word in command) and key not in TOLD:
+        raise UsageError(f"{name}: {server.name} is started without a word for '{key}'; leave it out.")
+    return _read(name, key, server.settings[key], text)
+
+
+def _read(name: str, key: str, declared: Setting, text: str) -> Setting:
+    """Read a setting as one of the kind that is declared; UsageError where it is none."""
+    if isinstance(declared, bool):
+        if text in ("true", "false"):
+            return text == "true"
+        expected = "true or false"
+    elif isinstance(declared, str) and not declared.startswith("{"):
+        return text
+    else:
+        least = 0 if key.endswith("_s") else 1
+        if re.fullmatch(r"[0-9]{1,7}", text, re.ASCII) and int(text) >= least:
+            return int(text)
+        expected = f"a whole number from {least} to 9999999"
+    raise UsageError(f"{name}: the setting '{key}' holds '{text}'; expected {expected}.")
 
 
 def _serves(server: Server, app: App) -> bool:

@@ -7,6 +7,7 @@ run came about nor what is thought of it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -14,14 +15,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from gatebench.errors import MachineError, UsageError
 from gatebench.model import Load, Run, Session
 from gatebench.records import Mismatch, Reader, encode, names_of
 
 FORMAT_VERSION = 1  # raised when a field changes its meaning; a new field that changes no other does not raise it
-NOT_IN_HEADER = {"runs", "ended_at", "interrupted", "notices"}  # known only when the session ends, or is read
+NOT_IN_HEADER = {"runs", "ended_at", "interrupted", "resumed", "notices"}  # known only when it ends, or is read
+OF_A_PART = ("stacks", "measures", "blocks", "window_s", "warmup_slice_s", "warmup_limit_s")  # once of a whole plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +34,57 @@ class _End:
     interrupted: bool
 
 
-class Writer:
-    """A new results file that takes one line a trial; what was written survives a kill."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resumed:
+    """A line after which a session that had ended early goes on."""
 
-    def __init__(self, path: Path, session: Session) -> None:
+    at: str
+    commit: str | None = None
+
+
+class Writer:
+    """A results file that takes one line a trial; what was written survives a kill."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """Take a file that is open for writing; `new` and `again` open one."""
         self.path = path
+        self._file = file
+
+    @classmethod
+    def new(cls, path: Path, session: Session) -> Self:
+        """Begin a file; UsageError where there is one already."""
         header = _line("session", encode(session, without=NOT_IN_HEADER))
         # A session that could not be read again is better not begun.
         _Reading(path=path).take(1, header, whole=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("xb")
+            writer = cls(path, path.open("xb"))
+            _lock(path, writer._file)
         except OSError as error:
             taken = "exists already, and results are never written over"
             why = taken if path.exists() else f"cannot be written ({error.strerror})"
             raise UsageError(f"{path} {why}: give another folder with --out.") from None
-        self._write(header)
+        writer._write(header)
+        return writer
+
+    @classmethod
+    def again(cls, path: Path, *, at: str, commit: str | None) -> Self:
+        """Go on with a file whose session ended early; of a last line cut short nothing is kept."""
+        try:
+            file = path.open("r+b")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written ({error.strerror}): make it writable.") from None
+        _lock(path, file)
+        data = file.read()
+        whole = data.rfind(b"\n") + 1
+        if _is_object(data[whole:]):  # only its line feed is missing
+            file.write(b"\n")
+        else:
+            file.truncate(whole)
+            file.seek(whole)
+        writer = cls(path, file)
+        writer._write(_line("resumed", encode(_Resumed(at=at, commit=commit))))
+        return writer
 
     def add(self, run: Run) -> None:
         """Write one trial, and return when it is on the disk."""
@@ -76,6 +113,22 @@ class Writer:
                 f"{self.path} could not be written to ({error.strerror}): "
                 "the trials up to here are kept; make room and run again."
             ) from None
+
+
+def _lock(path: Path, file: BinaryIO) -> None:
+    """Keep others from writing to a file as long as it is open; UsageError where somebody else does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"{path} is being written by a session that goes on: wait for its end.") from None
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return bool(_parse(line))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _line(kind: str, record: dict[str, Any]) -> bytes:
@@ -113,6 +166,7 @@ class _Reading:
     unknown: dict[str, int] = field(default_factory=dict)  # key that this reader does not know -> first line
     trials: dict[tuple[object, ...], int] = field(default_factory=dict)  # block and cell -> line
     versions: dict[str, int] = field(default_factory=dict)  # scenario -> version
+    resumed: list[str] = field(default_factory=list)
 
     def take(self, number: int, line: bytes, *, whole: bool) -> None:
         """Take one line; `whole` says that a line feed ended it."""
@@ -146,32 +200,40 @@ class _Reading:
             runs=tuple(self.runs),
             ended_at=self.end.ended_at if self.end else None,
             interrupted=bool(self.end and self.end.interrupted),
+            resumed=tuple(self.resumed),
             notices=tuple(self.notices),
         )
 
     def _place(self, number: int, record: dict[str, Any]) -> None:
         kind = record.pop("kind", None)
-        expected = "session" if self.header is None else "run or end"
-        if kind not in expected.split(" or ") or self.end is not None:
-            raise Mismatch("kind", kind, "no line after the end" if self.end else expected)
+        expected = "session" if self.header is None else "run, end or resumed"
+        if self.end is not None:  # what was interrupted may go on
+            expected = "resumed" if self.end.interrupted else "no line after the end"
+        if kind not in expected.replace(" or ", ", ").split(", "):
+            raise Mismatch("kind", kind, expected)
         reader = Reader()
         if kind == "session":
             _check_version(record)
+            _divide(record.get("plan"))
             # What only the end or the reader may say is no part of a header, whatever the file holds.
             kept = {key: value for key, value in record.items() if key not in NOT_IN_HEADER}
             self.header = reader.decode(kept, Session, "")
             _check_time(self.header.started_at, "started_at")
         elif kind == "run":
             run = reader.decode(record, Run, "")
-            self._check_run(number, run)
-            self.runs.append(run)
+            self.runs.append(self._checked(number, run))
+        elif kind == "resumed":
+            resumed = reader.decode(record, _Resumed, "")
+            _check_time(resumed.at, "at")
+            self.resumed.append(f"{resumed.at}, commit {resumed.commit or 'not known'}")
+            self.end = None
         else:
             self.end = reader.decode(record, _End, "")
             _check_time(self.end.ended_at, "ended_at")
         for key in reader.unknown:
             self.unknown.setdefault(key, number)
 
-    def _check_run(self, number: int, run: Run) -> None:
+    def _checked(self, number: int, run: Run) -> Run:
         assert self.header is not None  # noqa: S101 -- the caller has seen the header
         _check(run.load, "load", Load.parse, "a load such as closed(64), hold(2000) or open(500)")
         _check_time(run.started_at, "started_at")
@@ -182,10 +244,16 @@ class _Reading:
         version = self.versions.setdefault(run.scenario, run.scenario_version)
         if run.scenario_version != version:
             raise Mismatch("scenario_version", run.scenario_version, f"{version}, as in the lines before")
+        parts = [part.name for part in self.header.plan.parts]
+        if run.part is None:  # written when plans had no parts
+            run = replace(run, part=parts[0])
+        if run.part not in parts:
+            raise Mismatch("part", run.part, f"a part of the plan: {', '.join(parts)}")
         # Pairs are made by block, so a second trial of the same would have to be dropped or counted twice.
-        first = self.trials.setdefault((run.block, run.stack, run.scenario, run.load), number)
+        first = self.trials.setdefault((run.block, run.part, run.stack, run.scenario, run.load), number)
         if first != number:
             raise Mismatch("block", run.block, f"one trial a block, and line {first} has this one already")
+        return run
 
     def _wrong(self, number: int, what: str, help_: str) -> UsageError:
         return UsageError(f"{self.path}, line {number}: {what}; {help_}.")
@@ -207,6 +275,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+def _divide(plan: Any) -> None:
+    """Make one part of a plan that was written when plans had none."""
+    if isinstance(plan, dict) and "parts" not in plan and "stacks" in plan:
+        part = {key: plan.pop(key) for key in (*OF_A_PART, "server_cpus") if key in plan}
+        plan.pop("profile", None)  # each run says its own
+        plan["parts"] = [{"name": plan.get("name"), "title": plan.get("title"), **part}]
 
 
 def _check_version(record: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ GENERATOR_BUSY = 0.80  # of its CPUs, every process on them counted
 GENERATOR_CEILING = 0.70  # of what it reaches on a do-nothing server
 SERVER_FULL = 0.95  # a server this busy is the limit itself, however busy the generator was
 SERVER_LIMIT = 0.90  # from here the server's CPU is named as the limit
+NEIGHBOUR_VOID, NEIGHBOUR_WARN = 0.05, 0.02  # of the server's CPUs, used by others; sound trials have had 0.01
 LITTLE = 0.10
 ACHIEVED = 0.01  # by so much of the offered rate the achieved one may miss it
 # Answers to what was due before the window count, those that come after it do not: the two numbers differ by how many
@@ -27,21 +28,32 @@ LAG = 0.10  # of the median response time: a p99 of either lag below this is bor
 STEAL_VOID, STEAL_WARN = 0.10, 0.02
 
 
-def judge(run: Run, *, error_limit: float, concurrency: int | None, restarted: bool) -> Run:
+def judge(
+    run: Run,
+    *,
+    error_limit: float,
+    concurrency: int | None,
+    restarted: bool,
+    refused: str | None = None,
+    forbidden: str | None = None,
+) -> Run:
     """Give the run with its status, reason, warnings and limit.
 
-    `concurrency` is how many requests the server holds at once by its declaration, None where nothing limits it.
+    `concurrency` is how many requests the server holds at once by its declaration, None where nothing limits it;
+    `refused` what its log says that the machine did not allow it, `forbidden` what the machine does not allow whoever
+    is asked for as much; None where there is nothing of the kind.
     """
     average = mean(run.response) if run.response is not None else None
-    closed = Load.parse(run.load).kind == "closed"
+    closed = Load.parse(run.load).looped
     overloaded = closed and average is not None and run.window_s is not None and run.window_s < 2 * average
-    run = replace(run, overloaded=overloaded, limit=_limit(run, concurrency))
+    run = replace(run, overloaded=overloaded, limit=refused or _limit(run, concurrency, forbidden))
     reasons = [
         *_errors(run, error_limit),
         *_search(run),
         *_achieved(run),
         *_sent_late(run),
         *_generator(run),
+        *_neighbours(run),
         *_little(run),
         *_machine(run),
     ]
@@ -71,15 +83,22 @@ def _search(run: Run) -> Iterator[str]:
         yield f"none of {len(steps)} rates{lowest}, kept p99 below {load.size} ms and errors within their limit"
 
 
+def missed_rate(run: Run) -> bool:
+    """Say whether arrivals came faster than they were answered."""
+    due, ended = run.arrivals_due, run.arrivals_ended
+    if due is None or ended is None:
+        return False
+    by_chance = EDGES * max(1.0, math.sqrt(2 * (run.in_flight_mean or 0.0)))
+    return abs(ended - due) > max(ACHIEVED * due, by_chance)
+
+
 def _achieved(run: Run) -> Iterator[str]:
     if not Load.parse(run.load).paced:
         return
     due, ended = run.arrivals_due, run.arrivals_ended
     if due is None or ended is None:
         yield "the arrivals were not counted, so offered and achieved rate cannot be compared"
-        return
-    by_chance = EDGES * max(1.0, math.sqrt(2 * (run.in_flight_mean or 0.0)))
-    if abs(ended - due) > max(ACHIEVED * due, by_chance):
+    elif missed_rate(run):
         yield f"offered and achieved rate differ by more than {ACHIEVED:.0%}: {due} arrivals were due, {ended} ended"
 
 
@@ -114,8 +133,20 @@ def _generator(run: Run) -> Iterator[str]:
         yield f"the generator may have been the limit: {', '.join(signs)}, the server's CPUs were {busy} busy"
 
 
+def _others_share(run: Run) -> float:
+    """Give the share of the server's CPUs that ran anything else; 0 where that could not be seen."""
+    if run.server_busy_share is None or run.server_cpu_share is None:
+        return 0.0
+    return run.server_busy_share - run.server_cpu_share
+
+
+def _neighbours(run: Run) -> Iterator[str]:
+    if (others := _others_share(run)) > NEIGHBOUR_VOID:
+        yield f"others used {others:.0%} of the server's CPUs"
+
+
 def _little(run: Run) -> Iterator[str]:
-    if run.overloaded or run.in_flight_mean is None or (load := Load.parse(run.load)).kind != "closed":
+    if run.overloaded or run.in_flight_mean is None or not (load := Load.parse(run.load)).looped:
         return
     users = load.size
     off = run.in_flight_mean / users - 1
@@ -136,6 +167,8 @@ def _warnings(run: Run, *, overloaded: bool) -> Iterator[str]:
         yield "overloaded: the window is shorter than twice the mean response time, which is a lower bound"
     if STEAL_WARN < (run.steal_share or 0) <= STEAL_VOID:
         yield f"the hypervisor took {run.steal_share:.1%} of the CPUs' time"
+    if NEIGHBOUR_WARN < (others := _others_share(run)) <= NEIGHBOUR_VOID:
+        yield f"others used {others:.1%} of the server's CPUs"
     if run.server_busy_share is None:
         yield "what the server used could not be seen from here, nor whether the generator was the limit"
     yield from _arrivals(run)
@@ -162,14 +195,29 @@ def _loop_late(run: Run) -> Iterator[str]:
         yield f"the generator's loop came round late, by {lag * 1e3:.3g} ms (p99): response times may be too long"
 
 
-def _limit(run: Run, concurrency: int | None) -> str | None:
+def _limit(run: Run, concurrency: int | None, forbidden: str | None) -> str | None:
     load = Load.parse(run.load)
     if load.kind == "search":
         return f"a p99 of {load.size} ms"
     if load.paced:  # a valid trial reached the rate it was offered, so the server could have done more
         return f"the arrival rate of {load.size}/s"
-    if (run.server_busy_share or 0) >= SERVER_LIMIT:
+    kept_all = load.held and run.connections_kept is not None and run.connections_kept == run.connections_offered
+    used = run.server_cpu_share if run.server_cpu_share is not None else run.server_busy_share
+    if (used or 0) >= SERVER_LIMIT and not kept_all:
         return "the server's CPU"
-    if concurrency is not None and concurrency < load.size:
+    if concurrency is not None and concurrency < load.size and not kept_all:
         return f"{concurrency} requests at a time" if concurrency > 1 else "one request at a time"
-    return f"{load.size} users" if load.kind == "closed" else f"{load.size} connections offered"
+    if forbidden or load.held:
+        return forbidden or _hold_limit(run, load.size, kept_all=kept_all)
+    return f"{load.size} requests at a time" if load.streamed else f"{load.size} users"
+
+
+def _hold_limit(run: Run, size: int, *, kept_all: bool) -> str:
+    """Name what kept a server from holding more: what was offered, or why the others did not open or answer."""
+    offered = run.connections_offered or size
+    reason = max(run.unopened_reasons, key=lambda one: run.unopened_reasons[one], default=None)
+    if kept_all or (reason is None and not run.connections_late):
+        return f"{offered} connections offered"
+    if reason is None:
+        return f"{run.connections_late} of {offered} connections answered late"
+    return f"{sum(run.unopened_reasons.values())} of {offered} connections did not open: {reason}"

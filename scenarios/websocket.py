@@ -7,7 +7,14 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/websocket.py -H
 
 from gatebench.load import Echo, EngineUser, Hex
 
-SCENARIO = {"version": 2, "title": "WebSocket echo", "routes": ["ws"], "services": [], "error_limit": 0.001}
+SCENARIO = {
+    "version": 2,
+    "title": "WebSocket echo",
+    "routes": ["ws"],
+    "services": [],
+    "holds": True,
+    "error_limit": 0.001,
+}
 
 
 class Talker(EngineUser):

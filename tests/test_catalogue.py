@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gatebench import catalogue
+from gatebench.model import resolved
 from gatebench.session import Tree
 from gatebench.stacks import pairs
 
@@ -60,7 +61,7 @@ def test_what_cannot_run_is_told_with_the_reason(tree: Tree, page: str) -> None:
 def test_every_setting_of_every_server_is_on_the_page(tree: Tree, page: str) -> None:
     sections = dict(re.findall(r"^## (\S+)$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     for server in tree.stacks.servers.values():
-        for key, value in server.settings.items():
+        for key, value in resolved(server.settings).items():
             shown = str(value).lower() if isinstance(value, bool) else value
             assert f"{key} {shown}" in sections[server.name], f"{server.name} {key}"
 

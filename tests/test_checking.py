@@ -20,9 +20,10 @@ from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
 from gatebench.errors import MachineError
 from gatebench.fake import FakeBackend, FakeDriver, contract
+from gatebench.fake import parties as invented
 from gatebench.model import AnyStack, App, Placement, Service, Setting, Visit
-from gatebench.run import Contract
-from gatebench.session import Parties, Tree
+from gatebench.parties import Contract, Parties
+from gatebench.session import Tree
 
 PATIENCE_S = 20.0  # until a test that waits for what never comes gives up
 FLASK, RAW, FASTAPI = "flask+gunicorn-sync", "raw_wsgi+gunicorn-sync", "fastapi+uvicorn"
@@ -93,7 +94,7 @@ def no_services_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parties(backend: Backend, spoken: Contract = contract) -> Parties:
-    return Parties(backend=backend, driver=FakeDriver(backend=backend), contract=spoken)
+    return invented(backend=backend, driver=FakeDriver(backend=backend), contract=spoken)
 
 
 def check(

@@ -9,21 +9,28 @@ from hypothesis import strategies as st
 from sessions import FASTAPI, GTHREAD, SYNC
 
 from gatebench import claims, metrics, tables
+from gatebench.claims import Evidence
 from gatebench.model import Claim, Comparison, Estimate, Verdict
+from gatebench.protocols import PROTOCOLS
 
 ROWS = claims.load()
 SIMPLE, WEBSOCKET, MEMORY = (
     next(row for row in ROWS if row.key == key) for key in ("simple", "websocket", "memory_1000")
 )
-MEMORY = replace(MEMORY, scenario="plain", load="closed", metric="pss_bytes")
+MEMORY = replace(MEMORY, parts=("flagship",))
 
 
 def estimate(value: float, low: float, high: float, blocks: int = 6) -> Estimate:
     return Estimate(value=value, low=low, high=high, blocks=blocks, method="made up", few=blocks < 6)
 
 
+def of(*comparisons: Comparison) -> Evidence:
+    return Evidence(parts=frozenset(each.part for each in comparisons), comparisons=comparisons)
+
+
 def comparison(ratio: Estimate | None, **fields: object) -> Comparison:
     defaults: dict[str, object] = {
+        "part": "flagship",
         "scenario": "plain",
         "load": "closed(64)",
         "metric": "rate_rps",
@@ -37,7 +44,7 @@ def comparison(ratio: Estimate | None, **fields: object) -> Comparison:
 
 
 def word(claim: Claim, low: float, value: float, high: float, **fields: object) -> str:
-    [verdict] = claims.judge([claim], [comparison(estimate(value, low, high), metric=claim.metric, **fields)])
+    [verdict] = claims.judge([claim], of(comparison(estimate(value, low, high), metric=claim.metric, **fields)))
     return verdict.word
 
 
@@ -51,14 +58,14 @@ def held(low: float, value: float, high: float, *, wsgi: float, asgi: float) -> 
     made = comparison(
         estimate(value, low, high), scenario="websocket", load="hold(2000)", metric="connections", **sides
     )
-    [verdict] = claims.judge([WEBSOCKET], [made])
+    [verdict] = claims.judge([WEBSOCKET], of(made))
     return verdict
 
 
 @pytest.mark.parametrize("load", ["open(64)", "poisson(64)", "search(64ms)"])
 def test_a_load_that_a_clock_paces_settles_no_published_row(load: str) -> None:
     made = comparison(estimate(4.0, 3.9, 4.1), load=load)
-    assert {verdict.word for verdict in claims.judge([SIMPLE], [made])} == {"not yet measured"}
+    assert {verdict.word for verdict in claims.judge([SIMPLE], of(made))} == {"not yet measured"}
     assert word(SIMPLE, 3.9, 4.0, 4.1) == "confirmed"
 
 
@@ -88,13 +95,17 @@ def test_a_list_becomes_one_row_an_item_with_what_was_published_of_it() -> None:
     assert (WEBSOCKET.at_least, WEBSOCKET.factor, WEBSOCKET.asgi) == (True, 100, "tens of thousands")
 
 
-def test_a_row_that_a_measurement_settles_names_a_metric_and_a_factor() -> None:
-    measured = [row for row in ROWS if row.scenario]
-    assert [row.key for row in measured] == ["simple", "database", "external", "websocket"]
-    for row in measured:
-        assert row.metric in metrics.TABLE
-        assert row.factor
-        assert row.load in ("closed", "hold")
+def test_every_row_has_a_judge_and_all_that_it_needs() -> None:
+    names = {row.name for row in ROWS} | {row.table for row in ROWS}
+    for row in ROWS:
+        assert row.see in names if row.see else row.how in (*claims.JUDGES, "ranked", "fact", "opinion")
+        assert row.near is None or row.near in names
+        assert (row.kind == "opinion") == (row.near is not None)
+        assert row.how in ("fact", "opinion") or row.see or row.parts
+        assert row.metric is None or row.metric in metrics.TABLE
+        assert row.load in (None, "closed", "hold")
+        assert set(row.protocols) <= {name for name, _ in PROTOCOLS} | {"openapi"}
+        assert row.kind != "ratio" or row.factor or row.how == "sides"
 
 
 @pytest.mark.parametrize(
@@ -134,10 +145,10 @@ def test_turning_metric_and_ratio_round_turns_no_verdict(interval: list[float], 
 
 
 def test_an_undecided_factor_says_how_many_blocks_would_decide_it() -> None:
-    [verdict] = claims.judge([SIMPLE], [comparison(estimate(3.5, 2.9, 4.2))])
+    [verdict] = claims.judge([SIMPLE], of(comparison(estimate(3.5, 2.9, 4.2))))
     assert verdict.word == "undecided"
     assert "blocks would decide" in verdict.why
-    [verdict] = claims.judge([SIMPLE], [comparison(estimate(3.0, 2.9, 3.1))])
+    [verdict] = claims.judge([SIMPLE], of(comparison(estimate(3.0, 2.9, 3.1))))
     assert "too near an edge" in verdict.why
 
 
@@ -159,26 +170,27 @@ def test_who_keeps_all_connections_bounds_the_factor_on_one_side_only() -> None:
 
 
 def test_a_row_without_an_experiment_or_a_run_is_not_yet_measured_and_an_opinion_never() -> None:
-    words = {verdict.claim: verdict.word for verdict in claims.judge(ROWS, ())}
+    words = {verdict.claim: verdict.word for verdict in claims.judge(ROWS, Evidence())}
     assert set(words) == set(ROWS)
     assert all((text == "not measurable") == (claim.kind == "opinion") for claim, text in words.items())
-    assert set(words.values()) == {"not yet measured", "not measurable"}
+    assert all((text == "as published") == (claim.how == "fact") for claim, text in words.items())
+    assert set(words.values()) == set(claims.SILENT)
 
 
 def test_an_experiment_without_a_valid_pair_is_void_with_the_reason() -> None:
-    [verdict] = claims.judge([SIMPLE], [comparison(None, blocks=0, reason="no block has a valid trial of both")])
+    [verdict] = claims.judge([SIMPLE], of(comparison(None, blocks=0, reason="no block has a valid trial of both")))
     assert (verdict.word, verdict.why) == ("void", "no block has a valid trial of both")
 
 
 def test_a_valid_pair_without_a_ratio_is_undecided_with_the_reason() -> None:
-    [verdict] = claims.judge([SIMPLE], [comparison(None, blocks=1, reason="one block, no spread")])
+    [verdict] = claims.judge([SIMPLE], of(comparison(None, blocks=1, reason="one block, no spread")))
     assert (verdict.word, verdict.why) == ("undecided", "one block, no spread")
 
 
 def test_the_published_pair_comes_first_then_the_others_by_name() -> None:
     stacks = ("bottle+waitress", GTHREAD, SYNC, FASTAPI)
     found = tables.comparisons(sessions.session(stacks=stacks, measures=("plain closed(64)",), blocks=2))
-    verdicts = [verdict for verdict in claims.judge(ROWS, found) if verdict.comparison]
+    verdicts = [verdict for verdict in claims.judge(ROWS, of(*found)) if verdict.comparison]
     assert [verdict.comparison.wsgi for verdict in verdicts if verdict.comparison] == [
         SYNC,
         "bottle+waitress",
@@ -188,11 +200,11 @@ def test_the_published_pair_comes_first_then_the_others_by_name() -> None:
 
 
 def test_few_blocks_are_named_beside_the_verdict() -> None:
-    [verdict] = claims.judge([SIMPLE], [comparison(estimate(4, 3.5, 4.5, blocks=3))])
+    [verdict] = claims.judge([SIMPLE], of(comparison(estimate(4, 3.5, 4.5, blocks=3))))
     assert "3 blocks only" in verdict.why
 
 
 def test_an_interval_without_an_end_decides_nothing_on_that_side() -> None:
     endless = Estimate(value=4.0, low=None, high=None, blocks=2, method="made up", few=True)
-    [verdict] = claims.judge([SIMPLE], [comparison(endless)])
+    [verdict] = claims.judge([SIMPLE], of(comparison(endless)))
     assert verdict.word == "undecided"

@@ -562,10 +562,10 @@ def test_a_database_that_is_not_there_exits_4(gatebench: Gatebench, root: Path, 
 
 
 def test_too_few_open_files_exit_4_before_anything_is_measured(root: Path, tmp_path: Path) -> None:
-    command = f"ulimit -n 256; exec {sys.executable} -m gatebench run --plan flagship --root {root}"
+    command = f"ulimit -n 150; exec {sys.executable} -m gatebench run --plan flagship --root {root}"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 4
-    assert "2000 connections need 2100 open files and the limit here is 256; run `ulimit -n 2100`" in done.stderr
+    assert "64 connections need 164 open files and the limit here is 150; run `ulimit -n 164`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -583,5 +583,5 @@ def test_the_wheel_works_outside_the_tree_on_the_users_own_folders(root: Path, t
     assert str(tmp_path) in found
     assert apart("run", "--session", "s", cwd=mine, env=installed).returncode == 0
     made = apart("report", "results/s.jsonl", cwd=mine, env=installed)
-    assert made.returncode == 3, "there is no pair in a tree of one stack, so no row has a figure"
+    assert made.returncode == 0, made.stderr
     assert (mine / "reports" / "index.html").stat().st_size > 1000

@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 from docker.models.containers import Container
+from planned import varied
 
 from gatebench import machine, plan, store
 from gatebench.backends import cgroups, programs
@@ -41,6 +42,7 @@ from gatebench.backends.resources import tree as descendants
 from gatebench.backends.services import Services
 from gatebench.contract import check
 from gatebench.errors import MachineError
+from gatebench.fake import parties as invented
 from gatebench.generator import Driver, Figures, Generator, Job
 from gatebench.generator.container import ContainedLocust
 from gatebench.model import (
@@ -56,15 +58,16 @@ from gatebench.model import (
     Stack,
     Usage,
 )
+from gatebench.parties import Parties
 from gatebench.run import Conductor
-from gatebench.session import Parties, Tree, Wish, opened, parties
+from gatebench.session import Tree, Wish, opened, parties
 
 pytestmark = [pytest.mark.container, pytest.mark.server]
 
 T = TypeVar("T")
 
 WSGI, ASGI = "raw_wsgi+gunicorn-gthread", "raw_asgi+uvicorn"
-PLAN = Plan(
+PLAN = Plan.alone(
     name="contained",
     title="Contained",
     stacks=(WSGI, ASGI),
@@ -179,7 +182,7 @@ class Measured:
 @pytest.fixture(scope="module")
 def measured(tree: Tree, who: Parties) -> Measured:
     """One session with a trial of either stack, in a window that is long enough for a steady rate."""
-    with opened(tree, replace(PLAN, window_s=2.0), who, name="s", told=lambda _: None) as (header, conductor):
+    with opened(tree, varied(PLAN, window_s=2.0), who, name="s", told=lambda _: None) as (header, conductor):
         runs = {trial.stack: valid(conductor, trial.stack) for trial in plan.trials(PLAN)}
     return Measured(header=header, conductor=replace(conductor, plan=PLAN), runs=runs)
 
@@ -191,9 +194,7 @@ def conductor(measured: Measured) -> Conductor:
 
 def measure(conductor: Conductor, stack: str) -> Run:
     (run,) = (
-        run
-        for trial in plan.trials(replace(PLAN, stacks=(stack,)))
-        for run in conductor.runs([trial], lambda _: None)
+        run for trial in plan.trials(varied(PLAN, stacks=(stack,))) for run in conductor.runs([trial], lambda _: None)
     )
     return run
 
@@ -224,7 +225,7 @@ def figures(run: Run) -> set[str]:
 
 @pytest.mark.slow
 def test_what_processes_run_containers_run_with_all_their_figures(root: Path, tree: Tree, measured: Measured) -> None:
-    alone = replace(PLAN, stacks=(WSGI,))
+    alone = varied(PLAN, stacks=(WSGI,))
     with (
         parties(root, Wish(backend="process")) as plain,
         opened(tree, alone, plain, name="p", told=lambda _: None) as (header, conductor),
@@ -402,8 +403,10 @@ def test_a_generator_in_a_container_measures_as_well(
     network: Network, tree: Tree, measured: Measured, backend: ContainerBackend, engine: Engine
 ) -> None:
     backend = ContainerBackend(images=backend.images, wanted=Containment(network=network))
-    who = Parties(backend=backend, driver=ContainedLocust(backend=backend), contract=measured.conductor.contract)
-    alone = replace(PLAN, stacks=(WSGI,), container=Containment(network=network))
+    who = invented(
+        backend=backend, driver=ContainedLocust(backend=backend), contract=measured.conductor.parties.contract
+    )
+    alone = varied(PLAN, stacks=(WSGI,), container=Containment(network=network))
     with opened(tree, alone, who, name="s", told=lambda _: None) as (header, conductor):
         run = valid(conductor, WSGI)
     assert remains(engine) == []
@@ -413,7 +416,7 @@ def test_a_generator_in_a_container_measures_as_well(
     assert figures(measured.runs[WSGI]) - figures(run) <= {"generator_loop_lag_s"}
     assert run.generator.cpu_s
     assert run.generator_delay_share is not None
-    assert run.window_s == pytest.approx(PLAN.window_s, rel=0.2)
+    assert run.window_s == pytest.approx(PLAN.parts[0].window_s, rel=0.2)
 
 
 @pytest.mark.slow
@@ -423,7 +426,7 @@ def test_a_container_that_is_killed_in_mid_trial_voids_its_run_and_no_other(
     def kill() -> None:
         os.kill(under_load(engine), signal.SIGKILL)
 
-    killed = measure(replace(conductor, driver=Meanwhile(conductor.driver, kill)), WSGI)
+    killed = measure(with_parties(conductor, driver=Meanwhile(conductor.parties.driver, kill)), WSGI)
     assert (killed.status, killed.fault) == ("void", None)
     assert killed.reason == "the server ended with exit code 137, in mid-trial"
     assert remains(engine) == []
@@ -474,6 +477,10 @@ def alone(conductor: Conductor, name: str) -> Stack:
     return stack
 
 
+def with_parties(conductor: Conductor, **others: Any) -> Conductor:
+    return replace(conductor, parties=replace(conductor.parties, **others))
+
+
 def with_command(conductor: Conductor, stack: Stack, *command: str) -> Conductor:
     """The same image with another command."""
     changed = replace(stack, server=replace(stack.server, command=command))
@@ -490,7 +497,7 @@ def test_a_server_that_runs_out_of_memory_in_mid_trial_is_told_as_such(
     name: str, target: str, befell: str, measured: Measured, tmp_path: Path
 ) -> None:
     conductor = measured.conductor
-    own = conductor.backend
+    own = conductor.parties.backend
     assert isinstance(own, ContainerBackend)
     feeding = tmp_path / "feeding.py"
     feeding.write_text(FEEDING, encoding="utf-8")
@@ -500,8 +507,10 @@ def test_a_server_that_runs_out_of_memory_in_mid_trial_is_told_as_such(
     code = GLUTTON.replace("{", "{{").replace("}", "}}")
     hungry = with_command(
         replace(
-            conductor,
-            backend=ContainerBackend(images=own.images, wanted=Containment(memory_mib=128), _stacks=own._stacks),
+            with_parties(
+                conductor,
+                backend=ContainerBackend(images=own.images, wanted=Containment(memory_mib=128), _stacks=own._stacks),
+            ),
             scenarios={"plain": replace(conductor.scenarios["plain"], path=feeding)},
         ),
         replace(stack, app=replace(stack.app, target=target)),
@@ -622,8 +631,8 @@ def test_an_engine_on_another_kernel_is_told_at_once_on_the_hosts_network_and_me
     ):
         pass
     own = bridged(backend, stack)
-    who = Parties(backend=own, driver=ContainedLocust(backend=own), contract=check)
-    with opened(tree, replace(PLAN, stacks=(WSGI,)), who, told=lambda _: None) as (_, conductor):
+    who = invented(backend=own, driver=ContainedLocust(backend=own), contract=check)
+    with opened(tree, varied(PLAN, stacks=(WSGI,)), who, told=lambda _: None) as (_, conductor):
         run = valid(conductor, WSGI)
     assert run.requests
     assert (run.server, run.server_group, run.server_busy_share) == (Usage(), ControlGroup(), None)
@@ -741,7 +750,7 @@ def test_an_engine_that_stops_in_mid_trial_fails_that_trial_and_the_later_ones_i
 ) -> None:
     with leaving_sockets():
         second = daemon.start()
-    own = measured.conductor.backend
+    own = measured.conductor.parties.backend
     assert isinstance(own, ContainerBackend)
     made: dict[str, Image] = {"base": own.images.base(), ASGI: own._stacks[ASGI]}
     if generator == "container":
@@ -755,8 +764,8 @@ def test_an_engine_that_stops_in_mid_trial_fails_that_trial_and_the_later_ones_i
     )
     backend = ContainerBackend(images=images, wanted=own.wanted)
     backend.prepare(alone(measured.conductor, ASGI))
-    driver = ContainedLocust(backend=backend) if generator == "container" else measured.conductor.driver
-    wanted = replace(PLAN, stacks=(ASGI,), blocks=3)
+    driver = ContainedLocust(backend=backend) if generator == "container" else measured.conductor.parties.driver
+    wanted = varied(PLAN, stacks=(ASGI,), blocks=3)
 
     def kill() -> None:
         if next(turns) == 1:
@@ -764,7 +773,9 @@ def test_an_engine_that_stops_in_mid_trial_fails_that_trial_and_the_later_ones_i
             daemon.stop(signal.SIGKILL)
 
     turns = itertools.count()
-    conductor = replace(measured.conductor, backend=backend, driver=Meanwhile(driver, kill), plan=wanted)
+    conductor = with_parties(
+        replace(measured.conductor, plan=wanted), backend=backend, driver=Meanwhile(driver, kill)
+    )
     with leaving_sockets():
         first, struck, later = conductor.runs(plan.trials(wanted), lambda _: None)
     assert first.status in ("ok", "void"), first.reason
@@ -876,7 +887,7 @@ def test_an_interrupted_run_leaves_neither_a_container_nor_a_network(one_trial: 
         said = process.communicate(timeout=DEADLINE_S)[1]
     assert time.monotonic() - begun < 5
     assert process.returncode == 130
-    assert said == "gatebench: Interrupted; what was measured so far is kept.\n"
+    assert said.startswith("gatebench: Interrupted; what was measured so far is kept. `gatebench run --resume ")
     assert remains(engine, owner) == []
     session = store.read(one_trial / "results" / "s.jsonl")
     assert len(session.runs) >= 1

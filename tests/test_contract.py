@@ -31,7 +31,7 @@ from gatebench.contract.rows import LockedError, Rows
 from gatebench.errors import MachineError, UsageError
 from gatebench.machine import usable_cpus
 
-ALONE = ("plaintext", "json", "sleep", "cpu", "ws")  # routes that need no service
+ALONE = ("plaintext", "json", "sleep", "cpu", "model", "ws")  # routes that need no service
 BODIES = ("template", "file", "upload", "sse", "stream")  # and these, that need none either
 TABLES = ("queries", "updates", "crud")
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
@@ -138,6 +138,9 @@ def test_the_good_stack_passes_on_the_routes_with_services(postgres_url: str, up
         (faults.LineFeed, "json", "bytes"),
         (faults.WrongType, "plaintext", "type"),
         (faults.WrongSum, "cpu", "bytes"),
+        (faults.SameGuess, "model", "bytes"),
+        (faults.NextLabel, "model", "bytes"),
+        (faults.Linear, "model", "bytes"),
         (faults.NoSleep, "sleep", "wait"),
         (faults.WrongStatus, "plaintext", "status"),
         (faults.Compressed, "plaintext", "compression"),

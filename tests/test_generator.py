@@ -16,9 +16,9 @@ from gatebench import declare, histogram, plan
 from gatebench.errors import MachineError, UsageError
 from gatebench.generator import SPARE_S, Arrivals, Job, read
 from gatebench.generator import process as generator
-from gatebench.load.job import parse
+from gatebench.load.job import KINDS, parse
 from gatebench.machine import usable_cpus
-from gatebench.model import LOAD_KINDS, Load, LoadKind, Placement, Step
+from gatebench.model import Load, LoadKind, Placement, Step
 
 TIMES = histogram.of_seconds([0.01, 0.02])
 DOCUMENT: dict[str, Any] = {
@@ -54,7 +54,7 @@ def job(kind: LoadKind, size: int, *, error_limit: float = 0.02) -> Job:
     )
 
 
-@pytest.mark.parametrize("kind", LOAD_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_generator_reads_the_job_that_the_harness_spells(kind: LoadKind) -> None:
     asked = job(kind, 500)
     understood = parse(asked.document().encode())
@@ -67,7 +67,7 @@ def test_the_generator_reads_the_job_that_the_harness_spells(kind: LoadKind) -> 
 def test_a_search_is_told_the_scenarios_limit_on_errors(root: Path) -> None:
     scenario = replace(declare.scenarios(root)["plain"], error_limit=0.25)
     flagship = plan.load(root, "flagship")
-    made = Job.of(flagship, scenario, Load(kind="search", size=50), 1, "http://127.0.0.1:8000")
+    made = Job.of(flagship.parts[0], scenario, Load(kind="search", size=50), 1, "http://127.0.0.1:8000")
     assert parse(made.document().encode()).error_limit == 0.25
 
 
@@ -89,7 +89,7 @@ def test_open_files_are_asked_for_by_connections(
         ("closed", 20_000, 4.0),
         ("open", 20_000, 4.0),
         ("poisson", 20_000, 4.0),
-        ("hold", 20_000, 24.0),  # opened at 1,000 a second
+        ("hold", 20_000, 54.0),  # opened at 400 a second
         ("search", 20_000, 1.0 + 24 * 5.0),  # 24 windows of 3 s and 2 s more
     ],
 )
@@ -123,6 +123,21 @@ def test_what_no_clock_paced_has_no_arrivals_and_no_steps() -> None:
 def test_who_answered_is_read_and_is_nobody_where_nothing_is_counted() -> None:
     assert read({**DOCUMENT, "answered_by": {"wsgi": 2}}).answered_by == {"wsgi": 2}
     assert read({**DOCUMENT, "answered_by": {}}).answered_by == read(DOCUMENT).answered_by == {}
+
+
+def test_what_became_of_held_connections_is_read_and_of_others_there_is_nothing() -> None:
+    counts = {
+        "offered": 9,
+        "opened": 6,
+        "kept": 3,
+        "late": 2,
+        "unopened": {"connection refused": 3},
+        "opening_s": 0.5,
+    }
+    figures = read({**DOCUMENT, "connections": counts})
+    assert (figures.offered, figures.opened, figures.kept, figures.late) == (9, 6, 3, 2)
+    assert figures.unopened == {"connection refused": 3}
+    assert (read(DOCUMENT).late, read(DOCUMENT).unopened) == (None, {})
 
 
 @pytest.mark.server

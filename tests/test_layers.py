@@ -17,21 +17,39 @@ declare
 stacks
 plan envs validity store own catalogue
 backends
-contract
-generator
-fake
+contract limits
+protocols
+generator knocking
+parties
+calibration
 run
+fake resume
 session progress
 checking bench
 tables
+sweeps attribution
 claims
 report
 cli
 __main__
 """.splitlines()
 ORDER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
-JUDGING = {"stats", "tables", "claims", "report"}
-MEASURING = {"backends", "contract", "envs", "fake", "generator", "machine", "nothing", "plan", "run", "session"}
+PROGRAMS = {"load", "streams"}  # started, and never imported by others
+JUDGING = {"stats", "tables", "sweeps", "attribution", "claims", "report"}
+MEASURING = {
+    "backends",
+    "contract",
+    "envs",
+    "fake",
+    "generator",
+    "knocking",
+    "limits",
+    "machine",
+    "nothing",
+    "plan",
+    "run",
+    "session",
+}
 PACKAGE = Path(__file__).parent.parent / "gatebench"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "scenarios")  # those are Locust files
 
@@ -53,18 +71,18 @@ def imported(path: Path) -> set[str]:
 
 def rooms_of(path: Path) -> set[str]:
     names = {name.split(".")[1] for name in imported(path) if name.startswith("gatebench.")}
-    return {name for name in names if name in ORDER or name == "load"} - {room(path)}
+    return {name for name in names if name in ORDER or name in PROGRAMS} - {room(path)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_go_in_one_direction(path: Path) -> None:
     if room(path) == "__init__":
         assert rooms_of(path) <= {"model"}
-    elif room(path) == "load":
-        assert rooms_of(path) <= {"errors", "histogram", "model"}, "the generator is a program of its own"
+    elif room(path) in PROGRAMS:
+        assert rooms_of(path) <= {"errors", "histogram", "model"}, "a generator is a program of its own"
     else:
         assert room(path) in ORDER, "a new module has its place in the order"
-        above = {name for name in rooms_of(path) if name == "load" or ORDER[name] >= ORDER[room(path)]}
+        above = {name for name in rooms_of(path) if name in PROGRAMS or ORDER[name] >= ORDER[room(path)]}
         assert not above
 
 

@@ -224,7 +224,8 @@ def test_a_job_that_cannot_be_taken_is_answered_with_the_reason() -> None:
         b"": "no JSON",
         job("http://192.0.2.1:80"): "refused",
         job("http://127.0.0.1:9", scenario=SCENARIOS / "none.py"): "cannot be loaded",
-        job("http://127.0.0.1:9", load=("hold", 5)): "EngineUser, with an Echo",
+        job("http://127.0.0.1:9", scenario=SCENARIOS / "crud.py", load=("hold", 5)): "EngineUser, with an Echo",
+        job("http://127.0.0.1:9", load=("h2", 5)): "must be closed(USERS)",
     }
     for reason, (code, answer) in zip(told.values(), together(told), strict=True):
         assert (code, answer["who"]) == (2, "user")

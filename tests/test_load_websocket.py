@@ -14,9 +14,11 @@ pytestmark = pytest.mark.server
 
 def counts(seen: dict[str, Any]) -> tuple[int, ...]:
     """How many connections were offered, opened and kept."""
-    assert set(seen["connections"]) == {"offered", "opened", "kept", "opening_s"}
-    assert seen["connections"]["opening_s"] >= 0
-    return tuple(seen["connections"][key] for key in ("offered", "opened", "kept"))
+    told = seen["connections"]
+    assert set(told) == {"offered", "opened", "kept", "late", "unopened", "opening_s"}
+    assert told["opening_s"] >= 0
+    assert told["offered"] == told["opened"] + sum(told["unopened"].values())
+    return tuple(told[key] for key in ("offered", "opened", "kept"))
 
 
 async def missing(_path: str) -> bytes:
@@ -67,6 +69,10 @@ def test_a_server_that_takes_few_of_many_connections_is_no_error_and_soon_known(
     assert time.perf_counter() - begun < 15
     assert counts(seen) == (1000, 16, 16)
     assert (seen["requests"], seen["errors"]) == (16, 0)
+    assert set(seen["connections"]["unopened"]) == {
+        "connection not opened within 3 s",
+        "given up, as none had opened for 4 s",
+    }, "those that were tried, and those that were not"
 
 
 def test_connections_that_stay_silent_are_opened_and_not_kept() -> None:

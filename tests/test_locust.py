@@ -381,7 +381,7 @@ REFUSED: Sequence[tuple[str, str, str]] = (
     (WRONG, NOWHERE, "the mix of Only cannot be sent: a text is a string, a value, or a list of these, not 5"),
     (NEVER, NOWHERE, "Only has a rate that is no number above 0 and up to 100,000 arrivals a second: nan"),
     (SPLIT, NOWHERE, "the mix of Only cannot be sent: the path of a request must be ASCII without blanks"),
-    (EMPTY_FLOW, NOWHERE, "Only has a mix that is neither an Echo nor a list of Requests and Flows of some"),
+    (EMPTY_FLOW, NOWHERE, "Only has a mix that is no Echo, no Events and no list of Requests and Flows of some"),
     (COUNTED_ECHO, NOWHERE, "Only has something counted that is no header of an answer: 'X-Backend'"),
     (ENGINE, "http://name.invalid:80", "the host 'name.invalid' is not known here"),
     (HAND, "http://name.invalid:80", "the host 'name.invalid' is not known here"),

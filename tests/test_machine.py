@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gatebench import machine
 from gatebench.errors import MachineError
+from gatebench.model import Load
 
 
 @given(st.sets(st.integers(0, 63), min_size=2))
@@ -32,9 +33,13 @@ def test_on_one_cpu_all_share_it_and_it_is_said() -> None:
     assert "share every CPU" in (machine.place((5,)).shared or "")
 
 
-def test_a_plan_that_wants_more_cpus_than_there_are_is_refused() -> None:
-    with pytest.raises(MachineError, match="lower 'server_cpus'"):
-        machine.place((0, 1), server_cpus=2)
+@pytest.mark.parametrize(("cpus", "wanted", "given"), [(2, 2, 1), (3, 2, 1), (4, 2, 2), (4, 9, 2), (16, 4, 4)])
+def test_a_server_has_the_cpus_it_wants_as_far_as_two_are_left_for_the_others(
+    cpus: int, wanted: int, given: int
+) -> None:
+    placement = machine.place(tuple(range(cpus)), server_cpus=wanted)
+    assert len(placement.server) == given
+    assert not {*placement.server} & {*placement.generator, *placement.services}
 
 
 def test_pinning_ends_with_its_block() -> None:
@@ -50,6 +55,15 @@ def test_more_connections_than_open_files_are_refused_with_what_helps() -> None:
     with pytest.raises(MachineError, match=rf"ulimit -n {limit + 100}"):
         machine.require_open_files(limit)
     machine.require_open_files(10)
+
+
+def test_connections_to_be_held_are_as_many_as_open_files_allow_and_other_loads_stay_as_they_are() -> None:
+    limit = machine.raise_open_files()
+    assert machine.fitting(Load.parse("hold(100)")) == Load.parse("hold(100)")
+    held = machine.fitting(Load(kind="hold", size=999_999))
+    assert held.size < min(limit, 999_999)
+    machine.require_open_files(held.size)
+    assert machine.fitting(Load(kind="closed", size=999_999)).size == 999_999
 
 
 def test_facts_say_the_same_of_one_machine_twice() -> None:

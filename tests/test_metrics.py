@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gatebench import metrics
 from gatebench.histogram import of_seconds
-from gatebench.model import ControlGroup, Run, Usage
+from gatebench.load.recorder import UNANSWERED
+from gatebench.model import Connects, ControlGroup, Run, Usage
 
 
 def run(**fields: object) -> Run:
@@ -44,9 +45,143 @@ def test_each_metric_is_read_from_the_run_it_is_named_after() -> None:
     assert metrics.read("connections", run(load="hold(9)", connections_kept=7)) == 7
 
 
+def test_what_a_server_used_is_read_from_its_own_tree() -> None:
+    used = run(
+        requests=1000,
+        window_s=4.0,
+        placement={"server": (2, 3)},
+        server=Usage(
+            cpu_s=6.0, rss_peak_bytes=5e7, threads=17, processes=2, switches_voluntary=2000, switches_involuntary=50
+        ),
+        server_at_rest=Usage(pss_peak_bytes=2e7),
+    )
+    assert metrics.read("cpu_share", used) == 0.75
+    assert metrics.read("rss_bytes", used) == 5e7
+    assert metrics.read("pss_at_rest_bytes", used) == 2e7
+    assert (metrics.read("threads", used), metrics.read("processes", used)) == (17, 2)
+    assert metrics.read("switches_voluntary_per_request", used) == 2
+    assert metrics.read("switches_involuntary_per_request", used) == 0.05
+    assert metrics.read("switches_per_request", used) == 2.05
+
+
+def test_switches_of_which_one_kind_was_not_counted_have_no_sum() -> None:
+    assert metrics.read("switches_per_request", run(requests=9, server=Usage(switches_voluntary=9))) is None
+
+
+def test_a_held_connections_memory_is_what_came_on_top_divided_by_how_many_were_open() -> None:
+    memory = {"server": Usage(pss_peak_bytes=3e6), "server_at_rest": Usage(pss_peak_bytes=2e6)}
+    assert metrics.read("pss_per_connection_bytes", run(load="hold(500)", connections_opened=100, **memory)) == 1e4
+    assert metrics.read("pss_per_connection_bytes", run(load="hold(500)", connections_opened=0, **memory)) is None
+    for load in ("closed(50)", "h2(50)", "open(50)"):  # how many were accepted, nobody counted
+        assert metrics.read("pss_per_connection_bytes", run(load=load, **memory)) is None
+
+
+def test_fresh_connections_are_read_apart_at_rest_and_beside_the_load() -> None:
+    rest, beside = (
+        Connects(asked=1000, refused=0, unanswered=0, times=of_seconds([each] * 990 + [9 * each] * 10))
+        for each in (0.001, 0.1)
+    )
+    knocked = run(connect_at_rest=rest, connect_under_load=beside)
+    assert metrics.read("connect_rest_p50_s", knocked) == pytest.approx(0.001, rel=0.01)
+    assert metrics.read("connect_load_p50_s", knocked) == pytest.approx(0.1, rel=0.01)
+    assert metrics.read("connect_rest_p99_s", knocked) == pytest.approx(0.001, rel=0.01)
+    few = Connects(asked=9, refused=0, unanswered=0, times=of_seconds([0.001] * 9))
+    assert metrics.read("connect_rest_p50_s", run(connect_at_rest=few)) is None
+
+
+def knocks(answered: int, unanswered: int, refused: int = 0) -> Connects:
+    times = of_seconds([0.002] * answered + [3.0] * unanswered)
+    return Connects(asked=answered + unanswered + refused, refused=refused, unanswered=unanswered, times=times)
+
+
+@pytest.mark.parametrize(
+    ("answered", "unanswered", "median", "p99"),
+    [
+        (1000, 0, True, True),
+        (990, 10, True, True),
+        (989, 11, True, False),
+        (500, 500, True, False),
+        (499, 501, False, False),
+        (0, 1000, False, False),
+    ],
+)
+def test_a_quantile_among_those_not_answered_is_only_a_bound_and_no_figure(
+    answered: int, unanswered: int, median: bool, p99: bool
+) -> None:
+    found = knocks(answered, unanswered, refused=2000)
+    knocked = run(connect_at_rest=found, connect_under_load=found)
+    for place in ("rest", "load"):
+        assert (metrics.read(f"connect_{place}_p50_s", knocked) is not None) == median
+        assert (metrics.read(f"connect_{place}_p99_s", knocked) is not None) == p99
+        above = metrics.censored(f"connect_{place}_p99_s", knocked)
+        assert (above is None) == p99
+        assert above is None or above[1] == pytest.approx(3.0, rel=0.01)
+
+
+def test_answered_knocks_are_requests_that_the_servers_cpu_and_switches_are_divided_by() -> None:
+    served = run(
+        requests=100,
+        window_s=5.0,
+        server=Usage(cpu_s=1.0, switches_voluntary=2000, switches_involuntary=1000),
+        connect_under_load=knocks(900, 60, refused=40),
+        connect_at_rest=knocks(1000, 0),  # before the window
+    )
+    assert metrics.read("cpu_us_per_request", served) == 1000
+    assert metrics.read("switches_per_request", served) == 3
+    assert metrics.read("switches_voluntary_per_request", served) == 2
+    assert metrics.read("switches_involuntary_per_request", served) == 1
+    assert metrics.read("rate_rps", served) == 20
+
+
+def test_what_was_waited_for_in_vain_is_counted_by_the_generators_own_words() -> None:
+    held = run(
+        load="hold(50)",
+        connections_opened=10,
+        unopened_reasons={
+            "connection not opened within 3 s": 1,
+            "still in line after 12 s": 2,
+            "given up, as none had opened for 4 s": 4,
+            "connection refused": 100,
+        },
+        error_reasons={"no answer within 10 s": 8, "connection not opened in time": 16, "answered with 500": 100},
+    )
+    assert metrics.read("timed_out", held) == 31
+    assert metrics.read("timed_out", run(window_s=1.0, error_reasons={UNANSWERED: 3})) == 3
+    assert metrics.read("timed_out", run(window_s=1.0)) == 0
+
+
+def test_what_was_refused_is_counted_whoever_asked() -> None:
+    asked = Connects(asked=9, refused=2, unanswered=1, times=of_seconds([]))
+    refused = run(
+        load="hold(50)",
+        connections_opened=40,
+        unopened_reasons={"connection refused": 7, "no answer": 3},
+        error_reasons={"connection refused": 4, "refused 4 times": 9},  # the last are streams
+        connect_at_rest=asked,
+        connect_under_load=asked,
+    )
+    assert metrics.read("refused", refused) == 15
+    assert metrics.read("refused", run(load="hold(50)", connections_opened=50)) == 0
+
+
+def test_late_is_what_came_a_second_after_the_wait_by_design() -> None:
+    waited = run(response=of_seconds([2.1] * 90 + [2.9] * 5 + [3.1] * 4 + [9.0]))
+    assert metrics.read("late", waited, 2.0) == 5
+    assert metrics.read("late", waited, 0.1) == 100
+    assert metrics.read("late", waited) is None
+    assert metrics.read("late", run(load="hold(9)", connections_late=3)) == 3
+
+
+def test_served_at_once_is_the_rate_times_the_wait_by_design() -> None:
+    served = run(requests=1600, window_s=10.0)
+    assert metrics.read("served_at_once", served, 0.1) == pytest.approx(16)
+    assert metrics.read("served_at_once", served) is None
+
+
 @pytest.mark.parametrize("name", metrics.TABLE)
 def test_what_was_not_measured_is_none_and_never_zero(name: str) -> None:
     assert metrics.read(name, run()) is None
+    assert metrics.read(name, run(), 2.0) is None
     assert metrics.read(name, run(requests=0, window_s=0.0, response=of_seconds([]))) is None
 
 
@@ -87,6 +222,11 @@ def test_a_held_load_has_no_rate_and_a_closed_one_no_count_of_connections() -> N
         (30 * 2**20, "B", "30.0 MiB"),
         (1987, "", "1,987"),
         (1987.5, "", "1,990"),
+        (12_345, "B", "12.1 KiB"),
+        (0.0, "B", "0 KiB"),
+        (0.873, "share", "87.3 %"),
+        (0.0012, "share", "0.120 %"),
+        (2.05, "1/request", "2.05 a request"),
     ],
 )
 def test_a_value_is_shown_with_three_figures_and_a_unit_of_its_size(

@@ -60,6 +60,6 @@ def test_what_is_no_load_is_refused(text: str) -> None:
 
 
 @given(loads)
-def test_a_clock_paces_all_but_closed_and_held_loads(load: Load) -> None:
-    assert load.paced == (load.kind not in ("closed", "hold"))
+def test_a_load_is_looped_paced_held_or_no_load_at_all(load: Load) -> None:
+    assert [load.looped, load.paced, load.held, load.kind == "speak"].count(True) == 1
     assert load.connections == (OPEN_CONNECTIONS if load.paced else load.size)

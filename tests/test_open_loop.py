@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import psutil
 import pytest
-from driving import figures
+from driving import figures, job, script
 from loadservers import http_server, reply
 
 from gatebench import histogram
@@ -282,3 +282,30 @@ def test_a_server_that_never_holds_ends_a_search_with_nothing_found(hopeless: Fu
     assert not any(one["held"] for one in seen["steps"])
     rates = [one["rate"] for one in seen["steps"]]
     assert rates == sorted(rates, reverse=True), "ever lower"
+
+
+SLOW_COUNTING = """
+import json, sys, time
+from gatebench.load import driver
+from gatebench.load.job import parse
+
+spent = driver.Costs.spent
+
+
+def slowly(costs):
+    until = time.perf_counter() + 0.3
+    while time.perf_counter() < until:
+        pass
+    return spent(costs)
+
+
+driver.Costs.spent = slowly
+print(json.dumps(driver.measure(parse(json.load(sys.stdin).encode()))["arrivals"]))
+"""
+
+
+def test_what_comes_due_while_costs_are_counted_is_not_sent_late() -> None:
+    with nothing() as (host, _):
+        asked_for = job(host, load=("open", RATE), window_s=2.2)  # a p99 takes a thousand arrivals
+        arrivals = script(SLOW_COUNTING, asked_for.decode())
+    assert arrivals["send_lag_p99_s"] < LATE_S, "a third of a second without a turn of the loop is not of the window"

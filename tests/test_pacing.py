@@ -59,11 +59,15 @@ class Seat:
     began: float = 0.0
     is_open: bool = False
     stay: int = 0
+    listens: bool = False
 
     def open(self, now: float) -> None:
         if self.opens is not None:
             self.is_open = self.opens
-            (self.pace.opened if self.opens else self.pace.unopened)(cast("Any", self), now)
+            if self.opens:
+                self.pace.opened(cast("Any", self), now)
+            else:
+                self.pace.unopened(cast("Any", self), now, "refused")
 
     def speak(self, due: float, now: float) -> None:
         assert not self.busy, "one request at a time"
@@ -256,7 +260,7 @@ def test_a_connection_that_does_not_open_gives_its_seat_to_the_next(engine: Engi
     pace.rate = 4
     engine.run(0.25)
     seat.busy = False
-    pace.unopened(cast("Any", seat), engine.now)
+    pace.unopened(cast("Any", seat), engine.now, "refused")
     assert len(seat.spoke) == 2
     assert not pace.losing, "it is an error"
 
@@ -403,6 +407,7 @@ def test_a_connection_that_answers_too_late_or_wrongly_is_not_kept(engine: Engin
     pace.begin()
     engine.run(10)
     assert (pace.opened_count, pace.kept) == (12, 3)
+    assert pace.late == 4, "those that answered rightly and too late"
 
 
 def test_a_connection_that_does_not_open_is_no_error_but_the_user_s_end(engine: Engine) -> None:
@@ -411,6 +416,7 @@ def test_a_connection_that_does_not_open_is_no_error_but_the_user_s_end(engine: 
     bad = seated(engine, pace, 2, opens=False)
     assert pace.losing
     assert (pace.opened_count, pace.pending_count) == (3, 0)
+    assert pace.unopened_reasons == {"refused": 2}
     assert [seat.finished for seat in (*good, *bad)] == [0, 0, 0, 1, 1]
 
 
@@ -419,7 +425,8 @@ def test_those_that_wait_for_a_connection_are_sent_away_and_only_they(engine: En
     good = seated(engine, pace, 2, takes_s=0.01)
     pending = seated(engine, pace, 2, opens=None)
     assert pace.pending_count == 2
-    pace.turn_away()
+    pace.turn_away("nobody opens any more")
+    assert (pace.pending_count, pace.unopened_reasons) == (0, {"nobody opens any more": 2})
     assert [seat.finished for seat in (*good, *pending)] == [0, 0, 1, 1]
 
 
@@ -430,6 +437,40 @@ def test_a_connection_that_was_lost_before_its_turn_says_nothing_and_its_user_en
     pace.begin()
     engine.run(5)
     assert (len(first.spoke), second.spoke, second.finished, pace.kept) == (1, [], 1, 1)
+
+
+def test_who_listens_says_nothing_and_is_kept_where_its_next_event_is_not_overdue_at_the_end(engine: Engine) -> None:
+    pace = hold(engine)
+    seats = seated(engine, pace, 6, listens=True)
+    engine.run(2)
+    pace.begin()
+    engine.run(5)
+    dues_s = (0.5, 0.0, -KEPT_S, -KEPT_S * 1.01, -4.9, -5.1)
+    for seat, due_s in zip(seats, dues_s, strict=True):
+        seat.began = engine.now + due_s
+    pace.end()
+    assert not dues(seats)
+    assert (pace.kept, pace.late) == (3, 2), "the last was silent before the window began"
+
+
+def test_who_listened_to_what_is_closed_by_now_is_not_kept(engine: Engine) -> None:
+    pace = hold(engine)
+    first, second = seated(engine, pace, 2, listens=True)
+    pace.begin()
+    engine.run(5)
+    first.began = second.began = engine.now
+    second.is_open = False
+    pace.end()
+    assert (pace.kept, pace.late) == (1, 0)
+
+
+def test_who_speaks_is_not_counted_again_at_the_end(engine: Engine) -> None:
+    pace = hold(engine)
+    seated(engine, pace, 2, takes_s=0.01)
+    pace.begin()
+    engine.run(5)
+    pace.end()
+    assert (pace.kept, pace.late) == (2, 0)
 
 
 def test_nothing_opened_is_nothing_to_begin(engine: Engine) -> None:
@@ -447,8 +488,8 @@ def test_a_user_that_is_to_end_does_so_at_the_next_that_happens(engine: Engine, 
     pace = open_loop(engine)
     leaving = Leaving(pace)
     seat = Seat(engine, leaving)
-    told = {"good": True} if happens == "ended" else {}
-    getattr(leaving, happens)(seat, engine.now, **told)
+    told: dict[str, dict[str, Any]] = {"ended": {"good": True}, "unopened": {"reason": "refused"}}
+    getattr(leaving, happens)(seat, engine.now, **told.get(happens, {}))
     assert (seat.finished, seat.spoke) == (1, [])
     assert (leaving.paced, leaving.losing) == (True, False)
 

@@ -1,20 +1,24 @@
+"""Plans as they are written, the order of their trials, and what they may ask of which stack."""
+
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planned import varied
 
 from gatebench import plan
 from gatebench.errors import UsageError
-from gatebench.model import Containment, Load, Measure, Plan
+from gatebench.model import Containment, Load, LoadKind, Measure, Part, Plan, Stack
 from gatebench.session import Tree
 
-PLAN = Plan(
+PLAN = Plan.alone(
     name="p",
     title="P",
     stacks=("a+s", "b+s", "c+s"),
@@ -38,6 +42,31 @@ warmup_slice_s = 0.1
 warmup_limit_s = 1
 [measures]
 plain = ["closed(64)", "hold(10)"]
+"""
+PARTS = """
+title = "T"
+seed = 7
+blocks = 3
+window_s = 1.0
+warmup_slice_s = 0.1
+warmup_limit_s = 1
+[[parts]]
+name = "first"
+title = "F"
+stacks = ["a+s", "b+s"]
+[parts.measures]
+plain = ["closed(64)"]
+[[parts]]
+name = "second"
+title = "S"
+stacks = ["b+s", "c+s"]
+blocks = 1
+window_s = 2.5
+server_cpus = 2
+knock = true
+[parts.measures]
+plain = ["closed(64)"]
+idle = ["hold(10)"]
 """
 
 
@@ -67,10 +96,10 @@ def test_trials_have_seeds_of_their_own() -> None:
     assert len({trial.seed for trial in laid}) == len(laid)
 
 
-def write(tmp_path: Path, text: str) -> Path:
+def write(tmp_path: Path, text: str, name: str = "p") -> Path:
     folder = tmp_path / "scenarios" / "plans"
-    folder.mkdir(parents=True)
-    (folder / "p.toml").write_text(text, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -82,6 +111,8 @@ def test_a_plan_is_read_from_its_file(tmp_path: Path) -> None:
 
 def test_a_plan_may_press_in_every_way(tmp_path: Path) -> None:
     loads = ["closed(64)", "hold(10)", "open(500)", "poisson(500)", "search(50ms)"]
+    loads += ["h1(64)", "h2(64)", "h3(64)", "speak(1)"]
+    assert len(loads) == len(get_args(LoadKind))
     text = TEXT.replace('["closed(64)", "hold(10)"]', str(loads))
     assert [str(measure.load) for measure in plan.load(write(tmp_path, text), "p").measures] == loads
 
@@ -124,6 +155,142 @@ def test_narrowing_takes_the_stacks_and_scenarios_asked_for() -> None:
     assert plan.narrow(PLAN, [], []) == PLAN
 
 
+def test_a_plan_without_parts_is_one_part_of_its_own_name(tmp_path: Path) -> None:
+    (part,) = plan.load(write(tmp_path, TEXT), "p").parts
+    assert (part.name, part.title, part.stacks, part.blocks) == ("p", "T", ("a+s",), 2)
+    assert (part.stage, part.server_cpus, part.knock) == (0, 1, False)
+
+
+def test_a_part_has_what_the_plan_says_for_all_unless_it_says_otherwise(tmp_path: Path) -> None:
+    first, second = plan.load(write(tmp_path, PARTS), "p").parts
+    assert (first.name, first.title, first.stacks) == ("p.first", "F", ("a+s", "b+s"))
+    assert (first.blocks, first.window_s, first.server_cpus, first.knock) == (3, 1.0, 1, False)
+    assert (second.blocks, second.window_s, second.server_cpus, second.knock) == (1, 2.5, 2, True)
+    assert (second.warmup_slice_s, second.warmup_limit_s) == (0.1, 1.0)
+
+
+def test_a_plan_of_parts_tells_what_they_have_together(tmp_path: Path) -> None:
+    read = plan.load(write(tmp_path, PARTS), "p")
+    assert read.stacks == ("a+s", "b+s", "c+s")
+    assert [f"{measure.scenario} {measure.load}" for measure in read.measures] == [
+        "plain closed(64)",
+        "idle hold(10)",
+    ]
+    assert (read.blocks, read.server_cpus) == (3, 2)
+    assert read.part("p.second") is read.parts[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "second"', 'name = "first"', "two parts have the name 'p.first'"),
+        ('name = "second"', 'name = "Second!"', "'name' holds 'Second!'; expected a name of a-z, 0-9 and '_'"),
+        ('name = "second"\n', "", "'name' is missing"),
+        ("knock = true", "knock = 1", "'knock' holds 1; expected true or false"),
+        ("knock = true", "knok = true", "'knok' is unknown. Did you mean knock"),
+        ("server_cpus = 2", "server_cpus = 0", "'server_cpus' holds 0"),
+        ("window_s = 1.0\n", "", "'window_s' is missing"),
+        ("seed = 7", 'seed = 7\nstacks = ["a+s"]', "'stacks' is unknown"),
+        ("[[parts]]", "[parts]", "'parts' holds"),
+    ],
+)
+def test_a_faulty_part_is_named_with_what_is_expected(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = PARTS.replace(old, new) if old != "[[parts]]" else PARTS[: PARTS.rindex(old)].replace(old, new)
+    with pytest.raises(UsageError) as raised:
+        plan.load(write(tmp_path, text), "p")
+    assert said in str(raised.value)
+    assert "scenarios/plans/p.toml" in str(raised.value)
+
+
+INCLUDING = 'title = "All"\nseed = 9\ninclude = ["p", "q"]\n'
+
+
+def test_a_plan_that_includes_others_has_their_parts_one_stage_after_the_other(tmp_path: Path) -> None:
+    write(tmp_path, PARTS)
+    write(tmp_path, TEXT, "q")
+    read = plan.load(write(tmp_path, INCLUDING, "all"), "all")
+    assert [(part.name, part.stage) for part in read.parts] == [("p.first", 0), ("p.second", 0), ("q", 1)]
+    assert (read.name, read.seed) == ("all", 9)
+    order = [read.part(trial.part).stage for trial in plan.trials(read)]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (INCLUDING.replace('"q"', '"x"'), "no plan (in include of all) named 'x'"),
+        (INCLUDING.replace('"q"', '"all"'), "includes 'all', which includes others"),
+        (INCLUDING.replace('"q"', '"p"'), "each once"),
+        (INCLUDING + 'stacks = ["a+s"]\n', "'stacks' is unknown"),
+        (INCLUDING.replace("seed = 9\n", ""), "'seed' is missing"),
+    ],
+)
+def test_a_plan_includes_only_plans_that_have_parts_themselves(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, PARTS)
+    write(tmp_path, TEXT, "q")
+    with pytest.raises(UsageError) as raised:
+        plan.load(write(tmp_path, text, "all"), "all")
+    assert said in str(raised.value)
+
+
+def part(name: str, stage: int, blocks: int, stacks: int, scenarios: int) -> Part:
+    return Part(
+        name=name,
+        title=name,
+        stacks=tuple(f"s{number}+t" for number in range(stacks)),
+        measures=tuple(
+            Measure(scenario=f"x{number}", load=Load(kind="closed", size=1)) for number in range(scenarios)
+        ),
+        blocks=blocks,
+        window_s=1.0,
+        warmup_slice_s=0.1,
+        warmup_limit_s=1.0,
+        stage=stage,
+    )
+
+
+FEW = st.integers(1, 3)
+
+
+@given(st.lists(st.tuples(FEW, FEW, FEW, FEW), min_size=1, max_size=4), st.integers(1, 2**31 - 1))
+def test_trials_go_stage_by_stage_and_block_by_block_with_every_arm_of_every_part_once(
+    shapes: list[tuple[int, int, int, int]], seed: int
+) -> None:
+    parts = tuple(part(f"p.{number}", *shape) for number, shape in enumerate(shapes))
+    made = Plan(name="p", title="P", parts=parts, seed=seed)
+    laid = plan.trials(made)
+    order = [(made.part(trial.part).stage, trial.block) for trial in laid]
+    assert order == sorted(order)
+    arms = Counter((trial.part, trial.block, trial.stack, trial.scenario) for trial in laid)
+    assert set(arms.values()) == {1}
+    assert len(laid) == sum(each.blocks * len(each.stacks) * len(each.measures) for each in parts)
+    assert [trial.number for trial in laid] == list(range(len(laid)))
+    # What is compared with each other follows each other, whatever else the block holds.
+    changes = sum((a.part, a.block, a.scenario) != (b.part, b.block, b.scenario) for a, b in pairwise(laid))
+    assert changes == sum(each.blocks * len(each.measures) for each in parts) - 1
+
+
+def test_narrowing_to_a_part_keeps_it_alone(tmp_path: Path) -> None:
+    read = plan.load(write(tmp_path, PARTS), "p")
+    assert plan.narrow(read, [], [], ["p.second"]).parts == (read.parts[1],)
+    assert plan.narrow(read, [], []) == read
+    with pytest.raises(UsageError, match=r"no part of the plan p named 'p.secnd'. Did you mean p.second"):
+        plan.narrow(read, [], [], ["p.secnd"])
+
+
+def test_narrowing_several_parts_keeps_what_they_have_of_what_was_asked_for(tmp_path: Path) -> None:
+    read = plan.load(write(tmp_path, PARTS), "p")
+    narrow = plan.narrow(read, ["b+s", "a+s"], [])
+    assert [(part.name, part.stacks) for part in narrow.parts] == [
+        ("p.first", ("a+s", "b+s")),
+        ("p.second", ("b+s",)),
+    ]
+    (second,) = plan.narrow(read, [], ["idle"]).parts
+    assert [measure.scenario for measure in second.measures] == ["idle"]
+    with pytest.raises(UsageError, match=r"No part of the plan p has z\+s; `gatebench list plans` shows"):
+        plan.narrow(read, ["z+s"], [])
+
+
 def test_every_plan_of_this_project_names_what_is_there(root: Path) -> None:
     tree = Tree.load(root)
     for name in plan.plans(root):
@@ -138,12 +305,79 @@ def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
     assert plan.load(root, "quick").blocks >= 3
 
 
-def test_connections_are_held_only_where_there_is_a_websocket(root: Path) -> None:
+def test_the_full_plan_has_every_part_of_every_other_but_the_first_look(root: Path) -> None:
+    others = [plan.load(root, name) for name in plan.plans(root) if name not in ("full", "quick")]
+    full = plan.load(root, "full")
+    assert sorted(part.name for part in full.parts) == sorted(part.name for other in others for part in other.parts)
+    assert full.container.pids >= max(other.container.pids for other in others)
+    assert full.container.memory_mib >= max(other.container.memory_mib for other in others)
+
+
+def test_every_part_of_this_project_sets_a_wsgi_stack_beside_an_asgi_one(root: Path) -> None:
+    """But for those that are about one of them, or about two behind one front."""
     tree = Tree.load(root)
-    flagship = plan.load(root, "flagship")
-    held = replace(flagship, measures=(Measure(scenario="plain", load=Load(kind="hold", size=10)),))
-    with pytest.raises(UsageError, match=r"holds connections of 'plain' \(hold\(10\)\), which has no WebSocket"):
+    alone = {"rules.one_at_a_time", "migration.stages", "protocols.throughput"}
+    for name in plan.plans(root):
+        for each in plan.load(root, name).parts:
+            sides = {tree.stacks[stack].interface for stack in each.stacks}
+            assert sides == {"wsgi", "asgi"} or each.name in alone, each.name
+
+
+def test_every_server_and_every_framework_of_this_project_is_in_the_full_plan(root: Path) -> None:
+    tree = Tree.load(root)
+    found = [stack for name in plan.load(root, "full").stacks if isinstance(stack := tree.stacks[name], Stack)]
+    assert {stack.server.name for stack in found} == set(tree.stacks.servers)
+    assert {stack.app.name for stack in found} == set(tree.stacks.apps)
+    assert not [stack.name for stack in found if stack.cannot]
+
+
+def test_servers_are_ordered_under_a_load_that_each_of_them_can_serve(root: Path) -> None:
+    tree = Tree.load(root)
+    for each in plan.load(root, "servers").parts:
+        for stack in each.stacks:
+            for measure in each.measures:
+                scenario = tree.scenarios[measure.scenario]
+                assert plan.impossible(tree.stacks[stack], scenario, measure.load) is None, stack
+
+
+def test_who_holds_many_connections_is_told_to_take_them(root: Path) -> None:
+    tree = Tree.load(root)
+    for each in plan.load(root, "connections").parts:
+        users = max(measure.load.size for measure in each.measures)
+        for name in each.stacks:
+            given = tree.stacks[name].settings
+            most = given.get("worker_connections", given.get("concurrency"))
+            assert most is None or (isinstance(most, int) and most > users), name
+            assert tree.stacks[name].keep_alive_s == 300, name
+
+
+def test_connections_are_held_only_where_a_scenario_has_some_to_hold(root: Path) -> None:
+    tree = Tree.load(root)
+    held = varied(plan.load(root, "flagship"), measures=(Measure(scenario="plain", load=Load.parse("hold(10)")),))
+    with pytest.raises(UsageError, match=r"holds connections of 'plain' \(hold\(10\)\), which has none to hold"):
         plan.check(held, tree.stacks, tree.scenarios)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "load", "said"),
+    [
+        (
+            "protocols",
+            "closed(64)",
+            "has 'protocols' under closed(64); expected protocols under speak(1)",
+        ),
+        ("plain", "speak(1)", "has 'plain' under speak(1); expected protocols under speak(1), or neither"),
+        ("db", "h2(64)", "has 'db' under h2(64); the generator of h1, h2 and h3 asks for 'plain' alone"),
+    ],
+)
+def test_what_is_spoken_and_what_is_streamed_have_a_scenario_of_their_own(
+    root: Path, scenario: str, load: str, said: str
+) -> None:
+    tree = Tree.load(root)
+    wrong = varied(plan.load(root, "flagship"), measures=(Measure(scenario=scenario, load=Load.parse(load)),))
+    with pytest.raises(UsageError) as raised:
+        plan.check(wrong, tree.stacks, tree.scenarios)
+    assert said in str(raised.value)
 
 
 def written(tmp_path: Path, before: str = "", after: str = "") -> Plan:
@@ -202,7 +436,7 @@ def test_what_a_plan_cannot_say_of_containers_is_refused(tmp_path: Path, before:
 def test_a_plan_names_each_stack_by_its_one_name(root: Path, stack: str, said: str) -> None:
     tree = Tree.load(root)
     with pytest.raises(UsageError) as raised:
-        plan.check(replace(PLAN, stacks=(stack,)), tree.stacks, tree.scenarios)
+        plan.check(varied(PLAN, stacks=(stack,)), tree.stacks, tree.scenarios)
     assert said in str(raised.value)
 
 
@@ -212,16 +446,18 @@ def test_a_plan_may_name_any_value_any_bridge_and_any_front(root: Path) -> None:
         "flask+gunicorn-gthread[db=pymysql]",
         "flask+uvicorn[bridge=a2wsgi]",
         "fastapi+uvicorn[views=def]",
+        "fastapi+uvicorn@tuned",
+        "flask+gunicorn-gthread[threads=1000,worker_connections=2000]",
         "nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]",
     )
-    plan.check(replace(PLAN, stacks=stacks, measures=PLAN.measures[:1]), tree.stacks, tree.scenarios)
+    plan.check(varied(PLAN, stacks=stacks, measures=PLAN.measures[:1]), tree.stacks, tree.scenarios)
 
 
 def test_a_plan_of_somebodys_own_app_has_its_stacks_and_its_one_scenario() -> None:
     own = plan.of_own(PLAN, ["mine+s", "mine+t"], "own")
     assert own.stacks == ("mine+s", "mine+t")
     assert [f"{measure.scenario} {measure.load}" for measure in own.measures] == ["own closed(64)"]
-    assert (own.blocks, own.seed, own.window_s) == (PLAN.blocks, PLAN.seed, PLAN.window_s)
+    assert (own.blocks, own.seed, own.parts[0].window_s) == (4, 1, 1.0)
 
 
 def test_what_a_stack_cannot_run_is_told_with_the_reason(root: Path) -> None:
@@ -239,6 +475,14 @@ def test_what_a_stack_cannot_run_is_told_with_the_reason(root: Path) -> None:
     )
     assert told("flask+gunicorn-gthread", "websocket", "hold(17)") is None, "how many it keeps is what is measured"
     assert (told("flask+uvicorn[bridge=a2wsgi]", "websocket") or "").startswith("offers no ws: ")
+    assert told("flask+gunicorn-gthread[threads=32]", "websocket", "closed(17)") is None
+    assert (
+        told("raw_wsgi+uwsgi", "plain", "closed(64)") == "serves 16 of the 64 kept connections of closed(64) at once"
+    )
+    assert told("raw_wsgi+uwsgi[threads=64]", "plain", "closed(64)") is None
+    assert told("raw_asgi+hypercorn-h2", "plain", "h2(64)") is None
+    assert told("raw_asgi+hypercorn-h2", "plain", "h3(64)") == "offers no h3 over TLS"
+    assert told("raw_asgi+uvicorn", "plain", "h1(64)") == "offers no http/1.1 over TLS"
 
 
 def test_a_scenario_about_two_stacks_behind_a_front_is_for_no_stack_alone(root: Path) -> None:

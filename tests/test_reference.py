@@ -1,4 +1,4 @@
-"""The reference session that is kept in git: a reader of today can judge it again."""
+"""The reference sessions that are kept in git: a reader of today can judge them again."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ import pytest
 from gatebench import plan, store
 from gatebench.report import build
 
-REFERENCE = Path(__file__).parent.parent / "results" / "reference" / "flagship.jsonl"
+FOLDER = Path(__file__).parent.parent / "results" / "reference"
+PLANS = {"flagship": "flagship", "full": "full", "curves-rate": "curves"}  # file -> plan
 
 
-def test_the_reference_session_is_whole_and_of_the_flagship_plan(root: Path) -> None:
-    session = store.read(REFERENCE)
+@pytest.mark.parametrize("name", PLANS)
+def test_a_reference_session_is_whole_and_was_measured_from_a_clean_tree(name: str) -> None:
+    session = store.read(FOLDER / f"{name}.jsonl")
     assert session.ended_at is not None
     assert not session.interrupted
     assert session.notices == ()
     assert session.backend == "process"
-    assert session.commit is not None
-    assert not session.commit.endswith("+changes"), "measured from a clean tree"
-    flagship = plan.load(root, "flagship")
+    assert session.plan.name == PLANS[name]
+    assert len(session.runs) == len(plan.trials(session.plan))
+    for commit in (session.commit, *session.resumed):
+        assert commit is not None
+        assert "+changes" not in commit
+
+
+def test_the_flagship_reference_is_of_the_plan_as_it_is(root: Path) -> None:
+    session, flagship = store.read(FOLDER / "flagship.jsonl"), plan.load(root, "flagship")
     assert (session.plan.stacks, session.plan.measures) == (flagship.stacks, flagship.measures)
-    assert len(session.runs) == len(plan.trials(flagship))
 
 
 @pytest.mark.slow
-def test_the_reference_session_gives_a_page_with_figures(tmp_path: Path) -> None:
-    built = build(REFERENCE, tmp_path)
+@pytest.mark.parametrize("name", ["flagship", "full"])
+def test_a_reference_session_gives_a_page_with_figures(name: str, tmp_path: Path) -> None:
+    built = build(FOLDER / f"{name}.jsonl", tmp_path)
     assert built.figures >= 4
-    assert built.page.stat().st_size < 2**20
+    assert built.page.stat().st_size < 2**22

@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import everything
 import matplotlib as mpl
 import pytest
 import sessions
 from pages import Page
 from sessions import FASTAPI, GTHREAD, SYNC, Spoil, make_void
+from typer.testing import CliRunner
 
-from gatebench import report, store
-from gatebench.errors import UsageError
-from gatebench.model import Load, Measure, Run, Session, Setting
-from gatebench.report import Built
+from gatebench import report, store, tables
+from gatebench.cli import app
+from gatebench.errors import UntrustedError, UsageError
+from gatebench.model import Load, Measure, Part, Run, Session, Setting
+from gatebench.report import Built, published
 
 EVIL = (
     "<script>alert(1)</script>",
@@ -111,7 +114,9 @@ def test_the_headline_comes_first_in_the_published_order(flagship: tuple[Built, 
     assert [row.wsgi.splitlines()[0] for row in simple] == [SYNC, GTHREAD]
     assert simple[0].claimed == "10,000 : 40,000, 4\N{MULTIPLICATION SIGN}"
     assert made.figures == 8
-    assert {row.verdict for row in made.headline if not row.measured} == {"not yet measured", "not measurable"}
+    unmeasured = {row.verdict for row in made.headline if not row.measured and row.label != "CPU utilisation"}
+    assert unmeasured == {"not yet measured", "not measurable"}
+    assert len([row for row in made.headline if row.label == "CPU utilisation"]) == 4
     assert "MB 500 100" in Page(text).text
     assert 0.3 < (made.measuring_share or 0) < 0.7
 
@@ -155,7 +160,7 @@ def evil_session() -> Session:
     made = sessions.session(measures=("plain closed(64)",), blocks=2)
 
     def ruin(run: Run) -> Run:
-        run = replace(run, stack=spell[run.stack], scenario=EVIL[4], warnings=EVIL)
+        run = replace(run, part=EVIL[6], profile=EVIL[6], stack=spell[run.stack], scenario=EVIL[4], warnings=EVIL)
         return (
             replace(run, status="void", reason=EVIL[run.number % len(EVIL)], log="\n".join(EVIL))
             if run.block
@@ -165,9 +170,15 @@ def evil_session() -> Session:
     plan = replace(
         made.plan,
         title=EVIL[0],
-        stacks=tuple(spell.values()),
-        measures=(Measure(scenario=EVIL[4], load=Load(kind="closed", size=64)),),
-        profile=EVIL[6],
+        parts=(
+            replace(
+                made.plan.parts[0],
+                name=EVIL[6],
+                title=EVIL[0],
+                stacks=tuple(spell.values()),
+                measures=(Measure(scenario=EVIL[4], load=Load(kind="closed", size=64)),),
+            ),
+        ),
     )
     return replace(
         made,
@@ -194,6 +205,23 @@ def test_no_text_of_a_file_can_break_the_page(tmp_path: Path) -> None:
         assert shown in page.text
 
 
+def test_no_text_of_a_plan_of_many_parts_can_break_the_page(tmp_path: Path) -> None:
+    spoken = sessions.part("protocols.spoken", measures=("plain speak(1)",), blocks=1)
+    parts = [replace(spoken, title=EVIL[0]), sessions.part(EVIL[2], measures=("plain closed(64)",), blocks=2)]
+
+    def ruin(run: Run) -> Run:
+        said = [replace(each, protocol=EVIL[2], why=EVIL[0], transcript=EVIL[6]) for each in run.capabilities]
+        return replace(run, capabilities=tuple(said))
+
+    _, text = built(tmp_path, sessions.session(parts=parts, spoil=ruin))
+    page = Page(text)
+    assert "blink" not in {tag for tag, _ in page.tags}
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not page.attributes("onmouseover")
+    for shown in (EVIL[0], EVIL[2], EVIL[6]):
+        assert shown in page.text
+
+
 def test_figures_are_well_formed_whatever_stacks_are_called(tmp_path: Path) -> None:
     _, text = built(tmp_path, evil_session())
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
@@ -212,7 +240,8 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
 
 
 def test_the_markdown_keeps_its_tables_whatever_it_is_told(tmp_path: Path) -> None:
-    for name, session in (("evil", evil_session()), ("plain", small())):
+    parted = everything.session(parts=everything.parts(blocks=2))
+    for name, session in (("evil", evil_session()), ("plain", small()), ("parted", parted)):
         made, _ = built(tmp_path / name, session)
         text = (made.page.parent / "report.md").read_text(encoding="utf-8")
         columns = 0
@@ -307,6 +336,73 @@ def test_every_load_has_its_part_that_says_what_it_means(tmp_path: Path) -> None
         assert means in markdown
 
 
+def section_of(text: str, name: str) -> str:
+    return Page("<h2>" + text.split(f"<h2>{name}")[1].split("</section>", maxsplit=1)[0]).text
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str]:
+    return built(tmp_path_factory.mktemp("whole"), everything.session(parts=everything.parts(blocks=3)))
+
+
+def test_a_plan_of_many_parts_has_a_section_each_and_a_page_that_can_be_read(whole: tuple[Built, str]) -> None:
+    made, text = whole
+    page = Page(text)
+    headings = [found.strip() for found in re.findall(r"<h2>(.*?)[<\n]", text)]
+    assert headings[1:-3] == [each.name for each in everything.parts()]
+    assert len(re.findall("<svg", text)) <= 40
+    assert made.page.stat().st_size < 2_000_000
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    tables = [tag for tag, _ in page.tags if tag in ("table", "caption")]
+    assert tables == ["table", "caption"] * (len(tables) // 2)
+
+
+def test_a_sweep_is_one_table_with_sizes_down_and_stacks_and_factors_across(whole: tuple[Built, str]) -> None:
+    section = section_of(whole[1], "rules.concurrency")
+    assert section.count("Requests per second, and how many times better ASGI is") == 1
+    assert section.index("closed(1) ") < section.index("closed(16) ") < section.index("closed(2000) ")
+    assert f"{FASTAPI} against {GTHREAD}" in section
+    assert "a gain of more than 1.1 begins between 16 and 64" in section
+
+
+def test_what_was_spoken_is_one_table_and_a_no_says_what_was_said(tmp_path: Path) -> None:
+    def spoil(run: Run) -> Run:
+        said = tuple(replace(each, transcript="> GET /\n< 505") for each in run.capabilities)
+        return replace(run, capabilities=said)
+
+    spoken = sessions.part("protocols.spoken", measures=("plain speak(1)",), blocks=1)
+    for parts in ([spoken], [spoken, sessions.part("flagship", measures=("plain closed(64)",), blocks=2)]):
+        session = sessions.session(parts=parts, spoil=spoil)
+        made, text = built(tmp_path / str(len(parts)), session)
+        said = Page(text).text
+        assert said.count("What each stack was heard to speak") == 1
+        assert f"{FASTAPI} yes yes yes" in said
+        assert "505" in said
+        assert "tables/capabilities.csv" in text
+        assert (made.page.parent / "tables" / "capabilities.csv").is_file()
+
+
+def test_a_ladder_is_a_table_of_steps_and_shares(whole: tuple[Built, str]) -> None:
+    section = section_of(whole[1], "attribution.ladder")
+    assert "server CPU a request" in section
+    assert "framework" in section
+    assert "100%" in section
+
+
+def test_every_row_is_on_the_page_with_its_verdict_and_why(whole: tuple[Built, str]) -> None:
+    said = Page(whole[1]).text
+    for word in ("depends", "refuted", "runs", "holds up to 16", "holds", "as published", "not measurable"):
+        assert word in said
+    assert "by an extension: gunicorn-gthread" in said
+    assert "place 3 of 3" in said
+
+
+def test_only_pairs_that_a_verdict_rests_on_are_compared_where_there_are_many(whole: tuple[Built, str]) -> None:
+    section = section_of(whole[1], "servers.frameworks")
+    assert section.count(" against ") <= 6  # the first pair's, and the captions'
+
+
 def test_an_interrupted_session_is_called_so(tmp_path: Path) -> None:
     whole = small()
     cut = replace(whole, runs=whole.runs[:7], interrupted=True)
@@ -370,3 +466,44 @@ def test_a_report_is_made_from_what_store_reads(tmp_path: Path) -> None:
     session = small()
     made, _ = built(tmp_path, session)
     assert made.trials == len(store.read(next((tmp_path / "results").iterdir())).runs)
+
+
+def test_a_factor_that_is_missing_is_no_bound() -> None:
+    bare = tables.comparisons(sessions.session(stacks=(SYNC, FASTAPI), measures=("websocket hold(2000)",), blocks=1))
+    [kept] = [each for each in bare if each.metric == "connections"]
+    assert kept.ratio is None
+    assert kept.asgi_at_limit
+    assert published.bounded(published.shown(None, "x"), kept).value == "—"
+
+
+def test_one_block_is_called_one_block(tmp_path: Path) -> None:
+    text = Page(built(tmp_path, small(blocks=1))[1]).text
+    assert "1 block only: intervals" in text
+    assert "1 blocks" not in text
+
+
+def test_a_page_that_knocked_says_what_cpu_is_divided_by(tmp_path: Path) -> None:
+    parts = [sessions.part(name, measures=("cpu closed(16)",), blocks=2, knock=knock) for name, knock in TWO_PARTS]
+    text = built(tmp_path, sessions.session(parts=parts))[1]
+    assert "those answered count among the requests" in section_of(text, "a.knocked")
+    assert "those answered count among the requests" not in section_of(text, "a.quiet")
+
+
+TWO_PARTS = (("a.knocked", True), ("a.quiet", False))
+IDLE = sessions.part("connections.idle_1000", measures=("idle hold(1000)",), blocks=2)
+SPOKEN = sessions.part("protocols.spoken", measures=("plain speak(1)",), blocks=1)
+
+
+@pytest.mark.parametrize("part", [IDLE, SPOKEN], ids=["idle", "spoken"])
+def test_a_session_that_settles_no_row_of_figures_is_a_good_one(tmp_path: Path, part: Part) -> None:
+    file = sessions.write(tmp_path, sessions.session(parts=[part]))
+    done = CliRunner().invoke(app, ["report", str(file), "--out", str(tmp_path / "page")])
+    assert done.exception is None
+    assert done.exit_code == 0
+
+
+def test_a_session_without_a_valid_trial_is_not_to_be_trusted(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, sessions.session(parts=[IDLE], spoil=make_void))
+    done = CliRunner().invoke(app, ["report", str(file), "--out", str(tmp_path / "page")])
+    assert isinstance(done.exception, UntrustedError)
+    assert (tmp_path / "page" / "index.html").exists()

@@ -12,9 +12,10 @@ import pytest
 
 from gatebench.backends import cgroups
 from gatebench.backends.cgroups import Group, Sample
-from gatebench.backends.resources import Watch, _Light, cpu_clock, tree
+from gatebench.backends.resources import THREADS_SHARE, Watch, _Light, _Pace, at_rest, cpu_clock, tree, usage_now
+from gatebench.backends.switches import Switches
 from gatebench.machine import pinned, usable_cpus
-from gatebench.model import ControlGroup, Placement
+from gatebench.model import ControlGroup, Placement, Usage
 
 # Burns CPU until a second of its own clock is gone, then says so and waits for its standard input to close.
 BURN = """
@@ -52,6 +53,23 @@ while not over.is_set():
     [one.join() for one in some]
 child.stdin.close()
 child.wait()
+"""
+
+
+# Answers each line it reads, and starts a child from a thread that is not its first.
+ANSWERING = """
+import subprocess, sys, threading
+children = []
+start = lambda: children.append(subprocess.Popen([sys.executable, "-c", "__import__('sys').stdin.read()"], stdin=-1))
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+waiting = [threading.Thread(target=children[0].wait) for _ in range(8)]
+[one.start() for one in waiting]
+print(children[0].pid, flush=True)
+for line in sys.stdin:
+    print(line.strip(), flush=True)
+children[0].stdin.close()
 """
 
 
@@ -159,11 +177,133 @@ def test_threads_that_come_and_go_are_no_process_that_ended() -> None:
         watch.add("server", [process.pid])
         with watch:
             start = time.perf_counter()
-            for _ in range(300):
+            for _ in range(100):
                 assert sorted(tree(process.pid)) == sorted([process.pid, child])
             end = time.perf_counter()
         process.stdin.close()
     assert watch.read(start, end).vanished == ()
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process of nine threads, with a child, whose number stands beside it."""
+    with spawn(ANSWERING) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process, int(process.stdout.readline())
+        process.stdin.close()
+
+
+def test_a_child_that_another_thread_started_belongs_to_the_tree(
+    answering: tuple[subprocess.Popen[str], int],
+) -> None:
+    process, child = answering
+    assert sorted(tree(process.pid)) == sorted([process.pid, child])
+    assert sorted(tree(process.pid, child, process.pid)) == sorted([process.pid, child])
+
+
+def test_each_time_a_process_waits_is_counted(answering: tuple[subprocess.Popen[str], int]) -> None:
+    process, _ = answering
+    assert process.stdin is not None
+    assert process.stdout is not None
+    watch = Watch(everywhere())
+    watch.add("server", [process.pid])
+    with watch:
+        start = time.perf_counter()
+        for _ in range(300):
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "again\n"
+    reading = watch.read(start - 60, start + 60)
+    usage = reading.usage["server"]
+    assert usage.switches_voluntary is not None
+    assert usage.switches_voluntary >= 150  # a line may be there before it has waited for it
+    assert (usage.threads, usage.processes, reading.threads_ended) == (10, 2, 0)
+
+
+def test_what_a_tree_holds_now_is_told_without_a_watch(answering: tuple[subprocess.Popen[str], int]) -> None:
+    process, child = answering
+    usage = usage_now([process.pid])
+    assert (usage.threads, usage.processes) == (10, 2)
+    assert usage.rss_peak_bytes == usage.rss_mean_bytes
+    assert usage.pss_peak_bytes == usage.pss_mean_bytes
+    assert 2**20 < (usage.pss_peak_bytes or 0) <= (usage.rss_peak_bytes or 0)
+    alone = at_rest([child])
+    assert alone is not None
+    assert 2**20 < alone < (usage.pss_peak_bytes or 0)
+
+
+def test_of_what_is_gone_nothing_is_told() -> None:
+    with spawn("pass") as process:
+        process.wait()
+    assert usage_now([process.pid]) == Usage()
+    assert at_rest([process.pid]) is None
+    assert usage_now([]) == Usage()
+
+
+def test_what_takes_long_to_look_at_is_looked_at_less_often() -> None:
+    pace = _Pace(THREADS_SHARE)
+    assert pace.due <= 0
+    pace.took(100.0, 0.001)
+    assert pace.due == pytest.approx(100.5)
+    pace.took(100.0, 0.13)
+    assert pace.due == pytest.approx(101.3)
+
+
+class Threads:
+    """A /proc of one process, whose threads have been switched so and so often."""
+
+    def __init__(self, proc: Path) -> None:
+        self.proc = proc
+
+    def are(self, **threads: tuple[int, int]) -> None:
+        shutil.rmtree(self.proc / "7", ignore_errors=True)
+        for name, (voluntary, involuntary) in threads.items():
+            folder = self.proc / "7" / "task" / name.strip("t")
+            folder.mkdir(parents=True)
+            lines = f"Name:\tvoluntary_ctxt_switches:\t9\nvoluntary_ctxt_switches:\t{voluntary}\n"
+            (folder / "status").write_text(f"{lines}nonvoluntary_ctxt_switches:\t{involuntary}\n", encoding="ascii")
+
+
+def test_only_what_was_switched_since_the_first_look_counts(tmp_path: Path) -> None:
+    threads, switches = Threads(tmp_path), Switches(tmp_path)
+    threads.are(t7=(1000, 100), t8=(50, 5))
+    switches.look([7])
+    assert (switches.voluntary, switches.involuntary, switches.threads, switches.processes) == (0, 0, 2, 1)
+    threads.are(t7=(1010, 101), t8=(52, 5))
+    switches.look([7])
+    assert (switches.voluntary, switches.involuntary, switches.ended) == (12, 1, 0)
+
+
+def test_a_thread_that_ends_takes_nothing_with_it_and_is_told_of(tmp_path: Path) -> None:
+    threads, switches = Threads(tmp_path), Switches(tmp_path)
+    threads.are(t7=(10, 0), t8=(5000, 500))
+    switches.look([7])
+    threads.are(t7=(11, 0), t8=(5100, 501))
+    switches.look([7])
+    threads.are(t7=(13, 0))
+    switches.look([7])
+    assert (switches.voluntary, switches.involuntary) == (103, 1)
+    assert (switches.threads, switches.ended) == (1, 1)
+
+
+def test_all_that_a_new_thread_did_counts_also_under_the_number_of_one_that_ended(tmp_path: Path) -> None:
+    threads, switches = Threads(tmp_path), Switches(tmp_path)
+    threads.are(t7=(10, 0), t8=(5000, 500))
+    switches.look([7])
+    threads.are(t7=(10, 0), t8=(3, 1), t9=(4, 2))
+    switches.look([7])
+    assert (switches.voluntary, switches.involuntary, switches.ended) == (7, 3, 1)
+
+
+def test_a_kernel_that_does_not_tell_of_switches_is_not_taken_for_one_that_has_none(tmp_path: Path) -> None:
+    switches = Switches(tmp_path)
+    switches.look([7])
+    assert (switches.told, switches.processes) == (False, 0)
+    (tmp_path / "7/task/7").mkdir(parents=True)
+    (tmp_path / "7/task/7/status").write_text("Name:\tpython\nThreads:\t1\n", encoding="ascii")
+    switches.look([7])
+    assert (switches.told, switches.processes) == (False, 1)
 
 
 def watched(*samples: Sample | None, party: str = "server") -> Watch:

@@ -8,20 +8,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from planned import varied
 from trees import small
 
 from gatebench import machine, plan
 from gatebench.backends.programs import Serving
 from gatebench.backends.services import Services
+from gatebench.calibration import ceilings_needed
 from gatebench.contract import Finding, Outcome
 from gatebench.errors import MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
+from gatebench.fake import parties as invented
 from gatebench.generator import Figures, Job
-from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Run, Service, Setting, Trial
-from gatebench.run import Contract, ceilings_needed, commit
-from gatebench.session import Parties, Tree, opened
+from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Profile, Run, Service, Setting, Trial
+from gatebench.parties import Contract, Parties
+from gatebench.run import commit
+from gatebench.session import Tree, opened
 
-PLAN = Plan(
+PLAN = Plan.alone(
     name="p",
     title="P",
     stacks=("flask+gunicorn-sync", "raw_wsgi+gunicorn-sync", "fastapi+uvicorn"),
@@ -44,7 +48,7 @@ def tree(root: Path) -> Tree:
 
 def runs(tree: Tree, wanted: Plan = PLAN, who: Parties | None = None, begun: list[Trial] | None = None) -> list[Run]:
     fake = FakeBackend()
-    who = who or Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    who = who or invented(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
     with opened(tree, wanted, who, name="s", told=lambda _: None) as (_, conductor):
         told = [] if begun is None else begun
         return list(conductor.runs(plan.trials(wanted), told.append))
@@ -90,7 +94,7 @@ def test_a_pair_that_cannot_run_keeps_its_row_and_says_why(tree: Tree) -> None:
 def test_a_server_is_not_asked_to_hold_more_websockets_than_it_says_it_can(tree: Tree) -> None:
     stacks = ("flask+gunicorn-sync", "flask+gunicorn-gthread", "fastapi+uvicorn")
     measures = tuple(Measure(scenario="websocket", load=Load(kind="closed", size=size)) for size in (1, 16, 17))
-    seen = runs(tree, replace(PLAN, stacks=stacks, measures=measures, blocks=1))
+    seen = runs(tree, varied(PLAN, stacks=stacks, measures=measures, blocks=1))
     reasons = {(run.stack, run.load): run.reason for run in seen if run.fault == "impossible"}
     assert reasons == {
         ("flask+gunicorn-sync", "closed(16)"): "serves 1 of the 16 WebSockets of closed(16) at once",
@@ -117,7 +121,7 @@ class Counting(FakeBackend):
 
 def test_a_stack_that_does_not_start_is_tried_once_and_the_others_go_on(tree: Tree) -> None:
     backend = Counting()
-    found = runs(tree, who=Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
+    found = runs(tree, who=invented(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
     broken = [run for run in found if run.stack == "fastapi+uvicorn"]
     assert backend.starts == 1
     assert {(run.status, run.fault) for run in broken} == {("failed", "machine")}
@@ -138,12 +142,12 @@ def failing(route: str, *, after: bool) -> Contract:
 
 
 def one_cell(stack: str) -> Plan:
-    return replace(PLAN, stacks=(stack,), measures=PLAN.measures[:1], blocks=1)
+    return varied(PLAN, stacks=(stack,), measures=PLAN.measures[:1], blocks=1)
 
 
 def test_a_contract_that_fails_before_is_never_timed(tree: Tree) -> None:
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=False))
+    who = invented(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=False))
     (run,) = runs(tree, one_cell("fastapi+uvicorn"), who)
     assert (run.status, run.fault, run.requests) == ("failed", "contract", None)
     assert "expected Hello" in (run.reason or "")
@@ -151,7 +155,7 @@ def test_a_contract_that_fails_before_is_never_timed(tree: Tree) -> None:
 
 def test_a_contract_that_fails_after_voids_and_keeps_the_figures(tree: Tree) -> None:
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=True))
+    who = invented(backend=fake, driver=FakeDriver(backend=fake), contract=failing("plaintext", after=True))
     (run,) = runs(tree, one_cell("fastapi+uvicorn"), who)
     assert run.status == "void"
     assert (run.reason or "").startswith("the contract failed after the load")
@@ -169,7 +173,7 @@ class Refusing(FakeDriver):
 
 def test_a_scenario_that_cannot_be_run_ends_the_session_as_the_users_mistake(tree: Tree) -> None:
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=Refusing(backend=fake), contract=contract)
+    who = invented(backend=fake, driver=Refusing(backend=fake), contract=contract)
     with pytest.raises(UsageError, match=r"plain.py holds no user class"):
         runs(tree, one_cell("fastapi+uvicorn"), who)
 
@@ -188,8 +192,8 @@ class Stuck(FakeDriver):
 
 def test_a_generator_that_gets_stuck_condemns_no_stack(tree: Tree) -> None:
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=Stuck(backend=fake), contract=contract)
-    found = runs(tree, replace(one_cell("fastapi+uvicorn"), blocks=3), who)
+    who = invented(backend=fake, driver=Stuck(backend=fake), contract=contract)
+    found = runs(tree, varied(one_cell("fastapi+uvicorn"), blocks=3), who)
     assert [(run.status, run.fault) for run in found] == [("failed", "machine"), ("ok", None), ("ok", None)]
 
 
@@ -230,8 +234,8 @@ def test_what_cannot_run_here_keeps_its_rows_and_says_why_and_is_not_prepared(
     tree: Tree, lacks: str, cannot: str, said: str
 ) -> None:
     backend = Lacking(lacks=lacks)
-    asked = replace(PLAN, stacks=("flask+gunicorn-sync", cannot), measures=PLAN.measures[:1], blocks=2)
-    found = runs(tree, asked, Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
+    asked = varied(PLAN, stacks=("flask+gunicorn-sync", cannot), measures=PLAN.measures[:1], blocks=2)
+    found = runs(tree, asked, invented(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
     missed = [run for run in found if run.stack == cannot]
     assert len(missed) == 2
     assert all(run.status == "failed" and run.requests is None and said in (run.reason or "") for run in missed)
@@ -240,14 +244,14 @@ def test_what_cannot_run_here_keeps_its_rows_and_says_why_and_is_not_prepared(
 
 
 def test_two_stacks_behind_a_front_run_as_one_stack_of_both_interfaces(tree: Tree) -> None:
-    asked = replace(PLAN, stacks=(MIXED,), measures=measures("plain closed(8)", "websocket closed(8)"), blocks=1)
+    asked = varied(PLAN, stacks=(MIXED,), measures=measures("plain closed(8)", "websocket closed(8)"), blocks=1)
     found = runs(tree, asked)
     assert {(run.stack, run.interface, run.status) for run in found} == {(MIXED, "both", "ok")}, found[0].reason
 
 
 def test_variants_run_under_their_own_names(tree: Tree) -> None:
     stacks = ("flask+gunicorn-gthread[db=pymysql]", "flask+uvicorn[bridge=a2wsgi]", "fastapi+uvicorn[views=def]")
-    asked = replace(PLAN, stacks=stacks, measures=measures("plain closed(8)"), blocks=1)
+    asked = varied(PLAN, stacks=stacks, measures=measures("plain closed(8)"), blocks=1)
     found = runs(tree, asked)
     assert {(run.stack, run.interface, run.status) for run in found} == {
         (stacks[0], "wsgi", "ok"),
@@ -267,9 +271,9 @@ def test_a_session_starts_the_services_that_the_drivers_of_its_stacks_have(tree:
                 yield services
 
     backend = Noting()
-    who = Parties(backend=backend, driver=FakeDriver(backend=backend), contract=contract)
+    who = invented(backend=backend, driver=FakeDriver(backend=backend), contract=contract)
     stacks = ("flask+gunicorn-gthread[db=pymysql]", "fastapi+uvicorn")
-    runs(tree, replace(PLAN, stacks=stacks, measures=measures("db closed(8)"), blocks=1), who)
+    runs(tree, varied(PLAN, stacks=stacks, measures=measures("db closed(8)"), blocks=1), who)
     assert sorted(wanted) == ["mariadb", "postgres"]
 
 
@@ -279,7 +283,7 @@ def test_the_header_says_what_was_installed_and_set(tree: Tree) -> None:
             return {"versions": {"flask": "3.1.3"}}
 
     fake = Versioned()
-    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    who = invented(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
     with opened(tree, PLAN, who, told=lambda _: None) as (header, _):
         assert header.stacks["flask+gunicorn-sync"]["versions"] == {"flask": "3.1.3"}
         assert header.stacks["flask+gunicorn-sync"]["settings"]["workers"] == 1
@@ -315,14 +319,14 @@ def measures(*spelled: str) -> tuple[Measure, ...]:
 def test_a_ceiling_is_found_only_where_some_trial_needs_it(
     tree: Tree, stacks: tuple[str, ...], wanted: tuple[str, ...], needed: dict[str, str]
 ) -> None:
-    asked = replace(PLAN, stacks=stacks, measures=measures(*wanted))
+    asked = varied(PLAN, stacks=stacks, measures=measures(*wanted))
     found = ceilings_needed(asked, tree.stacks, tree.scenarios)
     assert {name: str(load) for name, load in found.items()} == needed
 
 
 def test_a_ceiling_whose_scenario_is_missing_is_not_looked_for(tree: Tree) -> None:
     scenarios = {name: scenario for name, scenario in tree.scenarios.items() if name != "plain"}
-    asked = replace(PLAN, measures=measures("json closed(64)", "websocket closed(16)"))
+    asked = varied(PLAN, measures=measures("json closed(64)", "websocket closed(16)"))
     assert ceilings_needed(asked, tree.stacks, scenarios).keys() == {"websocket"}
 
 
@@ -342,9 +346,9 @@ def test_each_ceiling_is_found_once_a_session_on_the_server_and_the_scenario_tha
             jobs.append((job.scenario.stem, str(job.load)))
             return super().measure(job)
 
-    asked = replace(PLAN, measures=measures("plain closed(8)", "json open(100)", "websocket closed(16)"))
+    asked = varied(PLAN, measures=measures("plain closed(8)", "json open(100)", "websocket closed(16)"))
     backend = Listening()
-    who = Parties(backend=backend, driver=Noting(backend=backend), contract=contract)
+    who = invented(backend=backend, driver=Noting(backend=backend), contract=contract)
     with opened(tree, asked, who, told=lambda _: None) as (header, _):
         assert header.ceilings.keys() == {"keep-alive", "close", "websocket"}
     assert dict(zip(started, jobs, strict=True)) == {
@@ -356,12 +360,12 @@ def test_each_ceiling_is_found_once_a_session_on_the_server_and_the_scenario_tha
 
 
 def test_a_rate_is_set_against_the_ceiling_of_its_kind(tree: Tree) -> None:
-    asked = replace(
+    asked = varied(
         one_cell("fastapi+uvicorn"),
         measures=measures("plain open(500)", "websocket closed(16)", "websocket hold(100)"),
     )
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
+    who = invented(backend=fake, driver=FakeDriver(backend=fake), contract=contract)
     with opened(tree, asked, who, name="s", told=lambda _: None) as (_, conductor):
         uneven = replace(conductor, ceilings={"keep-alive": 1_000.0, "close": 1.0, "websocket": 10_000.0})
         found = {run.load: run for run in uneven.runs(plan.trials(asked), lambda _: None)}
@@ -379,8 +383,8 @@ def test_the_achieved_rate_is_set_against_the_ceiling_and_not_only_the_good_answ
             return replace(figures, requests=0, errors=figures.requests)
 
     fake = FakeBackend()
-    who = Parties(backend=fake, driver=Failing(backend=fake), contract=contract)
-    asked = replace(one_cell("fastapi+uvicorn"), measures=measures("plain open(500)"))
+    who = invented(backend=fake, driver=Failing(backend=fake), contract=contract)
+    asked = varied(one_cell("fastapi+uvicorn"), measures=measures("plain open(500)"))
     with opened(tree, asked, who, name="s", told=lambda _: None) as (_, conductor):
         (run,) = replace(conductor, ceilings={"keep-alive": 1_000.0}).runs(plan.trials(asked), lambda _: None)
     assert run.generator_ceiling_share == pytest.approx(0.5)
@@ -388,7 +392,7 @@ def test_the_achieved_rate_is_set_against_the_ceiling_and_not_only_the_good_answ
 
 @pytest.mark.parametrize("load", ["open(500)", "poisson(500)", "search(50ms)"])
 def test_a_load_that_a_clock_paces_runs_through_the_whole_pipeline(tree: Tree, load: str) -> None:
-    for run in runs(tree, replace(PLAN, measures=measures(f"plain {load}"))):
+    for run in runs(tree, varied(PLAN, measures=measures(f"plain {load}"))):
         assert (run.load, run.status) == (load, "ok"), run.reason
         assert run.arrivals_due == run.arrivals_ended
         assert (run.arrivals_overrun, run.arrivals_unanswered) == (0, 0)
@@ -399,19 +403,93 @@ def test_a_load_that_a_clock_paces_runs_through_the_whole_pipeline(tree: Tree, l
 
 
 def test_a_stack_that_is_offered_more_than_it_can_do_is_void(tree: Tree) -> None:
-    (run,) = runs(tree, replace(one_cell("flask+gunicorn-sync"), measures=measures("plain open(5000)")))
+    (run,) = runs(tree, varied(one_cell("flask+gunicorn-sync"), measures=measures("plain open(5000)")))
     assert run.status == "void"
     assert "offered and achieved rate differ" in (run.reason or "")
     assert any("found no free connection" in warning for warning in run.warnings)
 
 
-def test_a_session_asks_for_open_files_by_connections(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(machine, "require_open_files", asked.append)
-    runs(tree, replace(one_cell("fastapi+uvicorn"), measures=measures("plain open(2000)", "websocket hold(100)")))
-    assert asked == [256, 100]
+def test_a_load_for_which_this_machine_has_too_few_open_files_keeps_its_row_and_says_so(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "raise_open_files", lambda: 1000)
+    asked = measures("plain closed(2000)", "plain open(9)", "websocket hold(2000)")
+    found = {run.load: run for run in runs(tree, varied(one_cell("fastapi+uvicorn"), measures=asked))}
+    assert (found["closed(2000)"].fault, found["open(9)"].fault) == ("machine", None)
+    assert "the limit here is 1000" in (found["closed(2000)"].reason or "")
+    held = found["hold(2000)"]
+    assert (held.status, held.connections_offered) == ("ok", 800)
+    assert held.limit == "the limit on open files, 1000"
 
 
 def test_a_closed_loop_has_no_arrivals(tree: Tree) -> None:
     run = next(run for run in runs(tree) if run.scenario == "plain")
     assert (run.arrivals_due, run.service, run.generator_send_lag_s, run.search_steps) == (None, None, None, ())
+
+
+WAITING = varied(PLAN, stacks=("flask+gunicorn-gthread", "fastapi+uvicorn"), measures=measures("plain closed(64)"))
+
+
+def test_each_run_says_which_part_of_the_plan_it_belongs_to(tree: Tree) -> None:
+    (one,) = WAITING.parts
+    parts = tuple(replace(one, name=f"plan.{name}", stage=stage) for stage, name in enumerate(("first", "second")))
+    found = runs(tree, replace(WAITING, parts=parts))
+    assert [run.part for run in found] == ["plan.first"] * 6 + ["plan.second"] * 6
+
+
+def test_a_stack_at_another_profile_says_so(tree: Tree) -> None:
+    profiles = {"default": Profile(settings={"threads": 1})}
+    servers = tree.stacks.servers
+    changed = replace(servers["gunicorn-gthread"], profiles=profiles)
+    other = replace(tree, stacks=replace(tree.stacks, servers={**servers, changed.name: changed}))
+    found = runs(other, varied(WAITING, stacks=("flask+gunicorn-gthread", "flask+gunicorn-gthread@default")))
+    assert {(run.stack, run.profile) for run in found} == {
+        ("flask+gunicorn-gthread", "matched"),
+        ("flask+gunicorn-gthread@default", "default"),
+    }
+
+
+def test_fresh_connections_are_timed_where_the_part_wants_it(tree: Tree) -> None:
+    knocked, quiet = (runs(tree, varied(WAITING, knock=knock)) for knock in (True, False))
+    for run in knocked:
+        assert run.connect_at_rest is not None
+        assert run.connect_under_load is not None
+        assert run.connect_at_rest.asked
+    assert {(run.connect_at_rest, run.connect_under_load) for run in quiet} == {(None, None)}
+
+
+def test_a_stack_that_is_spoken_to_has_its_protocols_and_no_load(tree: Tree) -> None:
+    found = runs(tree, varied(WAITING, measures=measures("protocols speak(1)"), blocks=1))
+    assert [(run.status, run.scenario, run.requests) for run in found] == [("ok", "protocols", None)] * 2
+    assert all(run.capabilities for run in found)
+
+
+def test_more_workers_than_cpus_are_said(tree: Tree) -> None:
+    stacks = ("flask+gunicorn-gthread[workers=64]", "flask+gunicorn-gthread")
+    for run in runs(tree, varied(WAITING, stacks=stacks)):
+        shared = [text for text in run.warnings if text.startswith("64 workers share")]
+        assert len(shared) == ("64" in run.stack)
+
+
+def test_a_higher_rate_than_one_that_was_missed_is_not_tried_in_that_block(tree: Tree) -> None:
+    rates = ("plain open(100)", "plain open(5000)", "plain open(8000)", "plain open(9000)")
+    found = runs(tree, varied(one_cell("flask+gunicorn-sync"), measures=measures(*rates), blocks=4))
+    missed: dict[int, int] = {}
+    for run in found:
+        rate = Load.parse(run.load).size
+        if run.block in missed and rate > missed[run.block]:
+            told = f"not tried: {missed[run.block]}/s was not kept in this block"
+            assert (run.status, run.reason) == ("void", told)
+        elif rate > 100:
+            assert "offered and achieved rate differ" in (run.reason or "")
+            missed[run.block] = min(rate, missed.get(run.block, rate))
+        else:
+            assert run.status == "ok"
+
+
+def test_a_void_trial_of_held_connections_says_how_many_there_were(tree: Tree) -> None:
+    who = invented(contract=failing("ws", after=True))
+    (run,) = runs(tree, varied(one_cell("fastapi+uvicorn"), measures=measures("websocket hold(100)")), who)
+    assert run.status == "void"
+    told = f"({run.connections_opened} of 100 connections had opened, {run.connections_kept} kept, by 2 threads)"
+    assert (run.reason or "").endswith(told)

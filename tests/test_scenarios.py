@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from contractapp import FILE, App, compact
 from driving import SCENARIOS, figures, job, together
-from loadservers import echo_server, http_server, reply
+from loadservers import Pieces, echo_server, events, http_server, in_a_stream, reply
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "scenarios").glob("*.py"))
@@ -66,23 +66,32 @@ def locust(path: Path, host: str, *options: str, run_time: str = "1s", folder: P
     )
 
 
+async def push(path: str) -> Pieces:
+    assert path == "/sse?n=3600&every=1"
+    return in_a_stream(events(3600, 1.0))
+
+
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[dict[str, str]]:
-    with http_server(full=App()) as (http, _), echo_server() as echo:
-        yield {name: echo if name == "websocket" else http for name in NAMES}
+    with http_server(full=App()) as (http, _), echo_server() as echo, http_server(push) as (pushing, _):
+        yield {name: {"websocket": echo, "push": pushing}.get(name, http) for name in NAMES}
 
 
 KINDS = {
+    "cpu": {"GET /cpu"},
     "crud": {"POST /items", "GET /items/{id}", "PUT /items/{id}", "DELETE /items/{id}"},
     "db": {"GET /db"},
     "external": {"GET /external"},
     "file": {"GET /file"},
+    "idle": {"GET /plaintext"},
     "json": {"GET /json"},
     "mixed": {
         *("GET /plaintext", "GET /admin/plaintext", "GET /json", "GET /api/v2/json", "GET /db", "GET /legacy/db"),
         *("GET /external", "GET /template", "POST /items", "GET /items/{id}", "DELETE /items/{id}"),
     },
+    "model": {"GET /model"},
     "plain": {"GET /plaintext"},
+    "push": {"SSE /sse"},
     "queries": {"GET /queries"},
     "redis": {"GET /redis"},
     "sse": {"GET /sse"},
@@ -90,6 +99,8 @@ KINDS = {
     "template": {"GET /template"},
     "updates": {"POST /updates"},
     "upload": {"POST /upload"},
+    "wait": {"GET /sleep"},
+    "wait_2s": {"GET /sleep"},
     "websocket": {"WS /ws"},
 }
 
@@ -101,7 +112,7 @@ def test_the_scenarios_are_there() -> None:
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)
 def test_a_scenario_says_what_it_is_without_being_run(path: Path) -> None:
     said = literal(path)
-    assert set(said) - {"front"} == {"version", "title", "routes", "services", "error_limit"}
+    assert set(said) - {"front", "holds", "waits_s"} == {"version", "title", "routes", "services", "error_limit"}
     contract = (ROOT / "apps" / "CONTRACT.md").read_text(encoding="utf-8")
     routes = said["routes"]
     assert isinstance(routes, list)
@@ -124,9 +135,11 @@ def test_every_scenario_runs_under_plain_locust(hosts: dict[str, str]) -> None:
 
 # What a careless app could send where status and, as far as it is known, length are as they should be.
 SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "cpu": lambda body: body[:-1] + b"%d" % ((body[-1] + 1) % 10),
     "crud": lambda body: re.sub(rb'"name":".', b'"name":"x', body),
     "file": lambda body: body[1:] + body[:1],
     "mixed": lambda body: body[:-1] + b"~",
+    "model": lambda body: body.replace(b'"label":', b'"label":1'),
     "queries": lambda body: re.sub(rb'"id":\d+', b'"id":7', body),
     "redis": lambda body: re.sub(rb'"value":".', b'"value":"x', body),
     "sse": lambda body: body.replace(b"data: 3", b"data: 4"),
@@ -204,6 +217,27 @@ def test_the_mix_counts_who_answered_and_asks_as_often_as_it_says() -> None:
         (0.06, "/items"),
     ):
         assert sum(path.startswith(prefix) for path in paths) / len(paths) == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.server
+def test_waits_are_those_that_are_asked_for_and_what_says_so_can_be_held(
+    hosts: dict[str, str],
+) -> None:
+    for name, waits_s in (("wait", 0.1), ("wait_2s", 2.0)):
+        said = literal(ROOT / "scenarios" / f"{name}.py")
+        text = (ROOT / "scenarios" / f"{name}.py").read_text(encoding="utf-8")
+        assert said["waits_s"] == waits_s
+        assert f'"/sleep?s={waits_s:g}"' in text, "the time that it says is the one it asks for"
+    held = {name for name in NAMES if literal(ROOT / "scenarios" / f"{name}.py").get("holds")}
+    assert held == {"idle", "push", "websocket"}
+    answers = together(
+        job(hosts[name], scenario=SCENARIOS / f"{name}.py", load=("hold", 8), window_s=2.5) for name in sorted(held)
+    )
+    for code, seen in answers:
+        assert code == 0, seen
+        told = seen["connections"]
+        assert (told["opened"], told["kept"], told["late"], told["unopened"]) == (8, 8, 0, {})
+        assert (seen["errors"], seen["requests"] >= 8) == (0, True)
 
 
 def test_the_file_s_digest_is_that_of_the_file() -> None:

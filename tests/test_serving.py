@@ -67,6 +67,8 @@ def test_the_environment_names_services_values_target_and_pool() -> None:
         "GATEBENCH_VIEWS": "def",
         "GATEBENCH_TARGET": "defs:app",
         "GATEBENCH_POOL_SIZE": "3",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": "/t/apps:/t/apps/mine",
     }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatebench.declare import Work
 from gatebench.errors import UsageError
-from gatebench.model import App, Bridge, Choice, Front, Interface, Mixed, Server, Side, Stack, Takes
+from gatebench.model import App, Bridge, Choice, Front, Interface, Mixed, Profile, Server, Side, Stack, Takes
 from gatebench.session import Tree
 from gatebench.stacks import Stacks, cover, covering, everything, fronted, pairs, variants
 
@@ -78,6 +78,27 @@ STACKS = Stacks(
         }
     ),
 )
+# One server whose words and settings are known, in all its profiles.
+THREADED = server(
+    "threaded",
+    "wsgi",
+    command=("serve", "--threads", "{threads}", "--most", "{most}", "--log", "{log}", "{target}"),
+    settings={
+        "workers": 1,
+        "threads": 16,
+        "concurrency": "{threads}",
+        "most": 1000,
+        "log": False,
+        "pool_size": 16,
+        "keep_alive_s": 5,
+        "loop": "none",
+    },
+    profiles={
+        "default": Profile(settings={"threads": 1, "pool_size": 4, "log": True}, command=("serve", "{target}")),
+        "tuned": Profile(settings={"threads": 64, "pool_size": 64}),
+    },
+)
+PROFILED = replace(STACKS, servers={**STACKS.servers, "threaded": THREADED})
 MIXED = "nginx[asgi=fastapi+uvicorn[db=psycopg,http=aiohttp],stage=1,wsgi=flask+gunicorn[files=closed]]"
 
 
@@ -137,8 +158,11 @@ def test_a_stack_has_one_name_however_it_is_asked_for(asked: str, name: str) -> 
     [
         ("flsk+gunicorn", "no stack named 'flsk+gunicorn'. Did you mean flask+gunicorn"),
         ("flask+gunicron", "no stack named 'flask+gunicron'. Did you mean flask+gunicorn"),
-        ("flask+gunicorn[bd=pymysql]", "no axis (in flask+gunicorn[bd=pymysql]) named 'bd'. Did you mean db"),
-        ("flask+gunicorn[http=httpx]", "no axis (in flask+gunicorn[http=httpx]) named 'http'."),
+        (
+            "flask+gunicorn[bd=pymysql]",
+            "(in flask+gunicorn[bd=pymysql]) named 'bd'. Did you mean db",
+        ),
+        ("flask+gunicorn[http=httpx]", "no axis or setting (in flask+gunicorn[http=httpx]) named 'http'."),
         ("flask+gunicorn[db=pymysq]", "no value of the axis db (in flask+gunicorn[db=pymysq]) named 'pymysq'. Did"),
         ("flask+gunicorn[db=asyncpg]", "no value of the axis db"),
         ("flask+uvicorn[bridge=a2wsg]", "no bridge for flask on uvicorn named 'a2wsg'. Did you mean a2wsgi"),
@@ -196,6 +220,92 @@ def test_a_stack_is_looked_up_as_in_any_mapping() -> None:
     assert not STACKS.__contains__(1)
     with pytest.raises(KeyError):
         STACKS["flsk+gunicorn"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("flask+threaded[threads=1000,most=2000]", "flask+threaded[most=2000,threads=1000]"),
+        ("flask+threaded[most=2000,db=pymysql]@tuned", "flask+threaded[db=pymysql,most=2000]@tuned"),
+        ("flask+threaded[log=true]", "flask+threaded[log=true]"),
+        ("flask+threaded[pool_size=32]@default", "flask+threaded[pool_size=32]@default"),
+        ("flask+threaded@matched", "flask+threaded"),
+    ],
+)
+def test_a_name_may_give_settings_and_a_profile_and_is_one_all_the_same(asked: str, name: str) -> None:
+    stack = PROFILED[asked]
+    assert stack.name == name
+    assert PROFILED[name] == stack
+
+
+def test_what_a_name_gives_takes_the_place_of_the_servers_own_setting() -> None:
+    stack = PROFILED.one("flask+threaded[log=true,most=2000,threads=1000]")
+    assert stack.settings == {**THREADED.settings, "threads": 1000, "concurrency": 1000, "most": 2000, "log": True}
+    assert stack.profile == "matched"
+
+
+def test_how_many_requests_a_stack_holds_follows_its_threads_and_workers() -> None:
+    held = {
+        "flask+threaded": 16,
+        "flask+threaded[threads=1000]": 1000,
+        "flask+threaded@tuned": 64,
+        "flask+threaded@default": 1,
+    }
+    assert {name: PROFILED.one(name).concurrency for name in held} == held
+
+
+def test_a_profile_has_settings_and_words_of_its_own_or_else_the_servers() -> None:
+    matched, default, tuned = (PROFILED.one(f"flask+threaded{more}") for more in ("", "@default", "@tuned"))
+    assert default.command == ("serve", "{target}")
+    assert tuned.command == matched.command == THREADED.command
+    assert (default.settings["threads"], default.settings["log"], default.settings["most"]) == (1, True, 1000)
+    assert (tuned.profile, tuned.settings["threads"]) == ("tuned", 64)
+    sizes = [stack.variables["GATEBENCH_POOL_SIZE"] for stack in (matched, default, tuned)]
+    assert sizes == ["16", "4", "64"]
+
+
+def test_what_a_name_gives_goes_before_what_its_profile_has() -> None:
+    stack = PROFILED.one("flask+threaded[threads=99]@tuned")
+    assert (stack.settings["threads"], stack.settings["pool_size"]) == (99, 64)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("flask+threaded@tund", "no profile of threaded named 'tund'. Did you mean tuned"),
+        ("flask+gunicorn@tuned", "no profile of gunicorn named 'tuned'"),
+        ("flask+threaded[loop=uvloop]", "threaded is started without a word for 'loop'; leave it out"),
+        ("flask+threaded[threads=9]@default", "started without a word for 'threads'"),
+        ("flask+threaded[thread=9]", "no axis or setting (in flask+threaded[thread=9]) named 'thread'."),
+        ("flask+threaded[threads=9,threads=9]", "'threads=9' is no choice; expected axis=value, each axis once"),
+        ("flask+threaded@tuned[threads=9]", "no stack named"),
+    ],
+)
+def test_a_setting_or_a_profile_that_there_is_not_is_answered_with_what_helps(asked: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        PROFILED.one(asked)
+    assert said in str(raised.value)
+
+
+def test_every_profile_of_this_project_is_found_by_its_name_and_differs_from_the_matched_one(root: Path) -> None:
+    stacks = Tree.load(root).stacks
+    found = 0
+    for matched in pairs(stacks):
+        for profile in matched.server.profiles:
+            stack = stacks.one(f"{matched.name}@{profile}")
+            assert stack.name == f"{matched.name}@{profile}"
+            assert set(stack.settings) == set(matched.settings), "a profile says nothing new, but what is otherwise"
+            assert stack.settings != matched.settings
+            found += 1
+    assert found > 50
+
+
+def test_a_servers_default_profile_is_started_by_no_more_than_its_address_and_the_app(root: Path) -> None:
+    for server in Tree.load(root).stacks.servers.values():
+        if "default" in server.profiles:
+            command = " ".join(server.profiles["default"].command)
+            named = [key for key in server.settings if f"{{{key}}}" in command]
+            assert not named, server.name
 
 
 def test_bridges_join_an_app_to_servers_of_the_other_interface_only() -> None:
@@ -398,3 +508,11 @@ def test_a_cover_meets_every_app_server_value_and_bridge_of_whatever_is_declared
     assert len(covering(stacks)) <= max(len(met(every)), 0)
     for stack in every:
         assert stacks[stack.name] == stack
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "abc", "1e3", "true", "16.0", "nan", "\uff11\uff16", "99999999"])
+def test_a_setting_is_read_as_one_of_the_kind_that_the_server_declares(root: Path, text: str) -> None:
+    tree = Tree.load(root)
+    with pytest.raises(UsageError, match=r"the setting 'threads' holds .* expected a whole number from 1"):
+        tree.stacks[f"flask+gunicorn-gthread[threads={text}]"]
+    assert tree.stacks["flask+gunicorn-gthread[keep_alive_s=0]"].keep_alive_s == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from gatebench.model import Estimate
-from gatebench.stats import ENOUGH, blocks_to_decide, median_interval, ratio
+from gatebench.stats import ENOUGH, blocks_to_decide, difference, mean_interval, median_interval, ratio
 
 sizes = st.floats(min_value=1e-6, max_value=1e6)
 pairs = st.lists(st.tuples(sizes, sizes), min_size=2, max_size=12)
@@ -187,3 +187,56 @@ def test_where_no_number_of_blocks_decides_none_is_named() -> None:
     assert wide is not None
     assert blocks_to_decide(wide, 0.001) is None
     assert blocks_to_decide(wide, 0.0) is None
+
+
+def test_a_difference_is_taken_block_by_block_and_may_be_below_zero() -> None:
+    found = difference([(10.0 * block, 10.0 * block - 3) for block in range(6)])
+    assert found is not None
+    assert (found.value, found.low, found.high, found.blocks, found.few) == (-3, -3, -3, 6, False)
+    spread = difference([(0.0, float(each)) for each in (1, 2, 3, 4, 5, 60)])
+    assert spread is not None
+    assert (spread.low, spread.high) == (1, 60)  # with six blocks the exact interval is their range
+    assert spread.value == 3.5  # the median of the means of all pairs
+
+
+def test_a_difference_of_few_blocks_is_their_mean_with_a_t_interval() -> None:
+    found = difference([(0.0, 1.0), (0.0, 2.0), (0.0, 3.0)])
+    assert found is not None
+    assert (found.value, found.few) == (2.0, True)
+    assert found.high == pytest.approx(2 + 4.30265 / math.sqrt(3), rel=1e-5)
+
+
+def test_fewer_than_two_pairs_or_what_is_no_number_give_no_difference() -> None:
+    assert difference([]) is None
+    assert difference([(1, 2)]) is None
+    assert difference([(1, 2), (1, float("nan"))]) is None
+    assert difference([(1, 2)] * 6 + [(1, float("inf"))]) is None
+
+
+@given(pairs)
+def test_swapping_the_arms_turns_a_differences_sign(measured: list[tuple[float, float]]) -> None:
+    there, back = difference(measured), difference([(b, a) for a, b in measured])
+    assert there is not None
+    assert back is not None
+    scale = max(abs(value) for pair in measured for value in pair)
+    assert back.value == pytest.approx(-there.value, abs=1e-9 * scale)
+    assert back.low == pytest.approx(-(there.high or 0), abs=1e-9 * scale)
+
+
+@given(st.lists(st.tuples(sizes, sizes, sizes), min_size=2, max_size=12))
+def test_means_of_parts_sum_to_the_mean_of_the_whole(drawn: list[tuple[float, float, float]]) -> None:
+    parts = [mean_interval(list(part)) for part in zip(*drawn, strict=True)]
+    whole = mean_interval([sum(each) for each in drawn])
+    assert whole is not None
+    assert whole.value == pytest.approx(math.fsum(part.value for part in parts if part), rel=1e-9)
+    assert whole.low is not None
+    assert whole.low <= whole.value
+
+
+@pytest.mark.parametrize(("blocks", "at_least", "at_most"), [(3, 0.935, 0.965), (6, 0.955, 0.985), (12, 0.93, 0.97)])
+def test_difference_intervals_cover_the_truth_as_often_as_they_say(
+    blocks: int, at_least: float, at_most: float
+) -> None:
+    rng = np.random.default_rng(11)
+    estimates = [difference([(0.0, float(each)) for each in rng.normal(-5, 2, blocks)]) for _ in range(2000)]
+    assert at_least <= share_covered(-5, [each for each in estimates if each is not None]) <= at_most

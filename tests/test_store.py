@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gatebench import records, store
 from gatebench.errors import MachineError, UsageError
-from gatebench.model import Run, Session, Setting, Step, Usage
+from gatebench.model import Capability, Connects, Part, Run, Session, Setting, Step, Usage
 
 SMALL = sessions.session(measures=("plain closed(64)", "websocket hold(2000)"), blocks=2)
 PACED = sessions.session(measures=("plain open(500)", "plain poisson(500)", "db search(50ms)"), blocks=1)
@@ -67,6 +67,71 @@ def test_a_file_from_before_there_were_arrivals_is_read_and_says_that_they_are_m
     assert {getattr(run, name) for run in read.runs for name in (*new, *lags)} == {None, ()}
 
 
+def test_a_file_from_before_plans_had_parts_is_read_as_a_plan_of_one(file: Path) -> None:
+    def undivide(lines: Lines) -> None:
+        plan = lines[0]["plan"]
+        (part,) = plan.pop("parts")
+        del part["name"], part["title"], part["stage"], part["knock"]
+        plan.update(part, profile="matched")
+        for line in lines[1:-1]:
+            del line["part"]
+
+    read = store.read(changed(file, undivide))
+    assert read.notices == ()
+    assert (read.plan, read.runs) == (SMALL.plan, SMALL.runs)
+
+
+def killed(file: Path, trials: int) -> Path:
+    """The file as a kill leaves it in the middle of a line, after so many trials."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[: 1 + trials]) + lines[1 + trials][:40])
+    return file
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_a_session_that_ended_early_goes_on_in_its_file(file: Path, tmp_path: Path, how: str) -> None:
+    path = killed(file, 3)
+    if how == "interrupted":
+        path = tmp_path / "other.jsonl"
+        with store.Writer.new(path, SMALL) as writer:
+            for run in SMALL.runs[:3]:
+                writer.add(run)
+            writer.end(ended_at="2026-01-31T12:00:30Z", interrupted=True)
+    assert store.read(path).runs == SMALL.runs[:3]
+    with store.Writer.again(path, at="2026-01-31T13:00:00Z", commit="0123456789ab") as writer:
+        for run in SMALL.runs[3:]:
+            writer.add(run)
+        writer.end(ended_at="2026-01-31T13:01:00Z", interrupted=False)
+    read = store.read(path)
+    assert (read.runs, read.notices, read.interrupted) == (SMALL.runs, (), False)
+    assert read.resumed == ("2026-01-31T13:00:00Z, commit 0123456789ab",)
+
+
+@pytest.mark.parametrize("trials", [0, 3])
+def test_a_last_line_that_lacks_only_its_line_feed_is_kept(file: Path, trials: int) -> None:
+    lines = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join(lines[: 1 + trials]))
+    with store.Writer.again(file, at="2026-01-31T13:00:00Z", commit=None) as writer:
+        writer.add(SMALL.runs[trials])
+    assert store.read(file).runs == SMALL.runs[: trials + 1]
+
+
+def test_a_file_that_a_session_writes_is_written_by_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with store.Writer.new(path, SMALL) as writer:
+        writer.add(SMALL.runs[0])
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match="is being written by a session that goes on"):
+            store.Writer.again(path, at="2026-01-31T13:00:00Z", commit=None)
+        assert path.read_bytes() == before
+
+
+def test_nothing_follows_the_end_of_a_whole_session(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b'{"kind":"resumed","at":"2026-01-31T13:00:00Z"}\n')
+    with pytest.raises(UsageError, match="kind is 'resumed', expected no line after the end"):
+        store.read(file)
+
+
 def test_the_same_session_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = (sessions.write(tmp_path / name, SMALL).read_bytes() for name in ("a", "b"))
     assert first == second
@@ -90,26 +155,26 @@ def test_settings_of_every_plain_type_come_back_as_they_were(tmp_path: Path) -> 
 def test_results_are_never_written_over(file: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(UsageError, match="exists already"):
-        store.Writer(file, SMALL)
+        store.Writer.new(file, SMALL)
     assert file.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(UsageError, match="cannot be written"):
-        store.Writer(tmp_path / "taken" / "x.jsonl", SMALL)
+        store.Writer.new(tmp_path / "taken" / "x.jsonl", SMALL)
 
 
 def test_a_session_that_could_not_be_read_again_is_not_begun(tmp_path: Path) -> None:
     wrong = dataclasses.replace(SMALL, machine=dataclasses.replace(SMALL.machine, open_files=-1))
     with pytest.raises(UsageError, match=r"machine\.open_files is -1"):
-        store.Writer(tmp_path / "x.jsonl", wrong)
+        store.Writer.new(tmp_path / "x.jsonl", wrong)
     assert not list(tmp_path.iterdir())
 
 
 def test_each_trial_is_in_the_file_when_add_returns(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    with store.Writer(path, SMALL) as writer:
+    with store.Writer.new(path, SMALL) as writer:
         for made, run in enumerate(SMALL.runs, start=1):
             writer.add(run)
             assert len(path.read_bytes().splitlines()) == 1 + made
@@ -222,10 +287,13 @@ BAD_HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no plan": (lambda header: header.pop("plan"), "plan is nothing, expected a value"),
     "plan as list": (lambda header: header.update(plan=[]), "plan is list, expected an object"),
     "blocks as text": (
-        lambda header: header["plan"].update(blocks="six"),
-        "plan.blocks is 'six', expected a whole number",
+        lambda header: header["plan"]["parts"][0].update(blocks="six"),
+        "plan.parts[0].blocks is 'six', expected a whole number",
     ),
-    "load of no kind": (lambda header: header["plan"]["measures"][0].update(load="wild(3)"), "plan.measures[0].load"),
+    "load of no kind": (
+        lambda header: header["plan"]["parts"][0]["measures"][0].update(load="wild(3)"),
+        "plan.parts[0].measures[0].load",
+    ),
     "setting as list": (lambda header: header.update(services={"a": {"b": []}}), "services.a.b is list"),
     "ceiling as text": (
         lambda header: header.update(ceilings={"close": "1"}),
@@ -270,9 +338,10 @@ BAD_RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "steps as null": ({"search_steps": None}, "search_steps is None, expected a list"),
     "negative arrivals": ({"arrivals_due": -1}, "arrivals_due is -1, expected a whole number"),
     "another session": ({"session": "other"}, "session is 'other'"),
+    "a part of another plan": ({"part": "other"}, "part is 'other', expected a part of the plan: "),
     "another backend": ({"backend": "container"}, "backend is 'container'"),
     "half a character": ({"reason": "\udcff"}, "text without half characters"),
-    "another header": ({"kind": "session"}, "kind is 'session', expected run or end"),
+    "another header": ({"kind": "session"}, "kind is 'session', expected run, end or resumed"),
 }
 
 
@@ -342,11 +411,18 @@ def test_whatever_stands_in_a_field_it_is_read_or_refused_and_never_a_crash(data
 def test_every_field_is_documented_in_the_part_it_belongs_to() -> None:
     header, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("\n## A run\n")
     run, _, rest = rest.partition("### A step of a search")
-    step, _, usage = rest.partition("### What a party used")
+    step, _, rest = rest.partition("### Fresh connections")
+    connects, _, rest = rest.partition("### A protocol")
+    capability, _, usage = rest.partition("### What a party used")
+    header, _, rest = header.partition("### A part of a plan")
+    part, _, _ = rest.partition("### `machine`")
     expected = {
         header: store.header_fields(),
         run: records.names_of(Run),
         step: records.names_of(Step),
+        connects: records.names_of(Connects),
+        capability: records.names_of(Capability),
+        part: records.names_of(Part),
         usage: records.names_of(Usage),
     }
     for text, names in expected.items():
@@ -364,7 +440,7 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_in_a_sentence_and_never_as_a_traceback(tmp_path: Path) -> None:
     """What a full disk does: nothing more can be written, and what is still to be written fails again at the end."""
-    writer = store.Writer(tmp_path / "s.jsonl", SMALL)
+    writer = store.Writer.new(tmp_path / "s.jsonl", SMALL)
     with Path("/dev/full").open("wb") as full:
         os.dup2(full.fileno(), writer._file.fileno())
     with pytest.raises(MachineError, match="make room"), writer:

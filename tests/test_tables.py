@@ -6,15 +6,16 @@ import pytest
 import sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sessions import FASTAPI, GTHREAD, SYNC, make_void
+from sessions import FASTAPI, GTHREAD, SYNC, Truth, make_void
 
 from gatebench import tables
 from gatebench.histogram import of_seconds
-from gatebench.model import Comparison, ControlGroup, Run, Session, Usage
+from gatebench.model import Capability, Comparison, Connects, ControlGroup, Run, Session, Usage
 from gatebench.stats import median_interval, ratio
 
 PLAIN = ("plain closed(64)",)
 PAIR = (SYNC, FASTAPI)
+GIVEN, LOOPED = {"rate_rps"}, {"cpu_share"}  # what tells no stacks apart at a given rate, and in a loop
 
 
 def only(session: Session, metric: str, wsgi: str = SYNC) -> Comparison:
@@ -28,7 +29,7 @@ def cell(session: Session, stack: str, metric: str) -> pd.Series:
     return row
 
 
-@pytest.mark.parametrize("name", ["runs", "cells", "void"])
+@pytest.mark.parametrize("name", ["runs", "cells", "void", "capabilities"])
 def test_every_table_has_its_documented_columns_even_where_there_is_no_row(name: str) -> None:
     for session in (sessions.session(measures=PLAIN, blocks=2), sessions.session(measures=PLAIN, blocks=0)):
         assert list(getattr(tables, name)(session).columns) == list(tables.COLUMNS[name])
@@ -70,7 +71,7 @@ def test_a_void_trial_enters_no_figure_and_its_block_no_ratio() -> None:
 
     clean, spoilt = (sessions.session(stacks=PAIR, measures=PLAIN, spoil=spoil) for spoil in (lambda run: run, wild))
     without = replace(clean, runs=tuple(run for run in clean.runs if (run.stack, run.block) != (FASTAPI, 2)))
-    for metric in tables.ANSWERED:
+    for metric in tables.compared_of("closed(64)"):
         assert only(spoilt, metric).ratio == only(without, metric).ratio
         assert only(spoilt, metric).blocks == 5
         assert cell(spoilt, FASTAPI, metric)["value"] == cell(without, FASTAPI, metric)["value"]
@@ -154,7 +155,7 @@ def test_loads_of_one_scenario_are_kept_apart() -> None:
         load: {each.metric for each in tables.comparisons(session) if each.load == load}
         for load in ("closed(16)", "hold(2000)")
     }
-    assert metrics == {"closed(16)": set(tables.ANSWERED), "hold(2000)": set(tables.HELD)}
+    assert metrics == {"closed(16)": set(tables.ANSWERED) - LOOPED, "hold(2000)": set(tables.HELD)}
 
 
 def test_a_stack_that_cannot_run_a_scenario_is_listed_and_not_compared_on_it() -> None:
@@ -197,11 +198,13 @@ def test_who_kept_all_connections_in_some_block_is_at_the_limit_of_what_was_offe
 
 def test_memory_of_different_numbers_of_connections_is_not_compared() -> None:
     measures = ("websocket hold(2000)",)
-    unlike = only(sessions.session(stacks=PAIR, measures=measures), "pss_bytes")
-    assert (unlike.ratio, unlike.reason) == (None, tables.UNLIKE)
-    assert unlike.asgi_value is not None
+    for metric in tables.MEMORY:
+        unlike = only(sessions.session(stacks=PAIR, measures=measures), metric)
+        assert (unlike.ratio, unlike.reason) == (None, tables.UNLIKE)
+        assert unlike.asgi_value is not None
     like = sessions.session(stacks=PAIR, measures=measures, spoil=lambda run: replace(run, connections_kept=1990))
     assert only(like, "pss_bytes").ratio is not None
+    assert "rss_bytes" in tables.MEMORY
 
 
 def test_a_p99_that_only_the_fast_blocks_have_is_not_shown() -> None:
@@ -221,12 +224,12 @@ def test_a_p99_that_only_the_fast_blocks_have_is_not_shown() -> None:
 def test_a_rate_that_was_given_is_shown_and_not_compared(load: str) -> None:
     session = sessions.session(stacks=PAIR, measures=(f"plain {load}",))
     assert cell(session, SYNC, "rate_rps")["value"] == pytest.approx(500, rel=0.01)
-    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED) - {"rate_rps"}
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED) - GIVEN
 
 
 def test_a_rate_that_was_searched_for_is_compared() -> None:
     session = sessions.session(stacks=PAIR, measures=("plain search(50ms)",))
-    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED)
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED) - LOOPED
 
 
 def test_the_table_of_trials_tells_what_became_of_arrivals() -> None:
@@ -245,6 +248,162 @@ def test_a_containers_own_memory_is_told_and_never_compared() -> None:
 
     session = sessions.session(stacks=PAIR, measures=["plain closed(16)"], spoil=contained, backend="container")
     assert cell(session, SYNC, "group_memory_bytes")["value"] == 9e7
-    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED)
+    assert {each.metric for each in tables.comparisons(session)} == set(tables.ANSWERED) - LOOPED
     plain = sessions.session(stacks=PAIR, measures=["plain closed(16)"])
     assert "group_memory_bytes" not in set(tables.cells(plain)["metric"])
+
+
+def test_the_same_cell_in_two_parts_is_two_cells_and_is_compared_within_each() -> None:
+    parts = [sessions.part(name, PAIR, PLAIN, blocks=blocks) for name, blocks in (("a", 6), ("b", 3))]
+    session = sessions.session(parts=parts)
+    rates = [each for each in tables.comparisons(session) if each.metric == "rate_rps"]
+    assert [(each.part, each.blocks) for each in rates] == [("a", 6), ("b", 3)]
+    assert not any("have a valid pair" in text for each in rates for text in each.warnings)
+    alone = sessions.session(parts=parts[:1])
+    assert [each for each in tables.comparisons(alone) if each.metric == "rate_rps"] == rates[:1]
+    frame = tables.cells(session)
+    assert list(frame["part"].unique()) == ["a", "b"]
+    assert len(frame[frame["metric"] == "rate_rps"]) == 4
+
+
+def test_stacks_of_different_parts_are_never_compared() -> None:
+    parts = [sessions.part("a", (SYNC,), PLAIN), sessions.part("b", (FASTAPI,), PLAIN)]
+    assert tables.comparisons(sessions.session(parts=parts)) == ()
+
+
+def test_blocks_of_a_cell_are_asked_for_by_part_where_there_are_several() -> None:
+    parts = [sessions.part(name, PAIR, PLAIN, blocks=2) for name in "ab"]
+    session = sessions.session(parts=parts)
+    asked = (SYNC, "plain", "closed(64)", "rate_rps")
+    assert set(tables.block_values(session, *asked, part="b")) == {0, 1}
+    assert tables.block_values(session, *asked, part="c") == {}
+    with pytest.raises(ValueError, match="name the part"):
+        tables.block_values(session, *asked)
+    whole = sessions.session(measures=PLAIN, blocks=2)
+    assert tables.block_values(whole, *asked) == tables.block_values(whole, *asked, part="flagship")
+
+
+def test_like_profiles_are_compared_and_unlike_ones_are_not() -> None:
+    stacks = (f"{SYNC}@default", GTHREAD, f"{GTHREAD}@tuned", f"{FASTAPI}@default", FASTAPI, f"{FASTAPI}@tuned")
+    session = sessions.session(parts=[sessions.part("profiles.headline", stacks, PLAIN, blocks=2)])
+    pairs = {(each.wsgi, each.asgi) for each in tables.comparisons(session)}
+    assert pairs == {
+        (f"{SYNC}@default", f"{FASTAPI}@default"),
+        (GTHREAD, FASTAPI),
+        (f"{GTHREAD}@tuned", f"{FASTAPI}@tuned"),
+    }
+
+
+def test_fresh_connections_are_told_of_parts_that_knock_and_of_no_others() -> None:
+    parts = [sessions.part(name, PAIR, ("cpu closed(16)",), knock=name == "a") for name in "ab"]
+    session = sessions.session(parts=parts)
+    compared = {part: {each.metric for each in tables.comparisons(session) if each.part == part} for part in "ab"}
+    assert compared["a"] - compared["b"] == set(tables.KNOCKED)
+    [found] = [each for each in tables.comparisons(session) if each.metric == "connect_load_p50_s"]
+    assert found.ratio is not None
+    assert found.ratio.value == pytest.approx(1 / 40, rel=0.05)
+
+
+def unheard(run: Run) -> Run:
+    """Leave most knocks of WSGI without an answer."""
+    if run.stack != SYNC:
+        return run
+    times = of_seconds([0.01] * (100 - run.block) + [3.0] * (900 + run.block))
+    return replace(run, connect_under_load=Connects(asked=1000, refused=0, unanswered=900 + run.block, times=times))
+
+
+def test_connections_that_nobody_answered_make_a_bound_and_no_factor() -> None:
+    knocked = sessions.part("a", PAIR, ("cpu closed(16)",), knock=True)
+    session = sessions.session(parts=[knocked], spoil=unheard)
+    found = only(session, "connect_load_p50_s")
+    assert (found.ratio, found.blocks, found.wsgi_value) == (None, 0, None)
+    assert found.asgi_value is not None
+    reason = found.reason or ""
+    assert f"{SYNC} is above 3 s in every valid trial, {FASTAPI} at 3." in reason
+    assert "900 of 1000 fresh connections were not answered within 3 s, so the median is above that" in reason
+    p99 = cell(session, SYNC, "connect_load_p99_s")
+    assert "so the p99 is above that, or alike (all blocks)" in p99["reasons"]
+
+
+def test_a_connect_time_that_one_block_lacks_is_not_shown_of_the_others() -> None:
+    knocked = sessions.part("a", PAIR, ("cpu closed(16)",), knock=True)
+    session = sessions.session(parts=[knocked], spoil=lambda run: unheard(run) if run.block == 1 else run)
+    found = only(session, "connect_load_p50_s")
+    assert (found.ratio, found.wsgi_value) == (None, None)
+    assert "not every valid trial has this figure" in (found.reason or "")
+    assert "901 of 1000 fresh connections" in (found.reason or "")
+
+
+def test_columns_say_that_knocks_are_among_the_requests() -> None:
+    assert "fresh connections beside it" in tables.COLUMNS["runs"]["cpu_us_per_request"]
+    assert "fresh connections" not in tables.COLUMNS["runs"]["rate_rps"]
+
+
+def test_a_scenario_that_waits_by_design_tells_what_was_served_at_once_in_a_closed_loop() -> None:
+    truth = Truth(rate=lambda stack, scenario, size: 10.0 if stack == SYNC else 160.0, noise=0)
+    session = sessions.session(stacks=PAIR, measures=("wait closed(16)", "wait open(50)"), truth=truth)
+    closed = {each.metric for each in tables.comparisons(session) if each.load == "closed(16)"}
+    assert closed == set(tables.WAITING) - LOOPED
+    assert cell(session, SYNC, "served_at_once")["value"] == pytest.approx(1.0)
+    assert cell(session, FASTAPI, "served_at_once")["value"] == pytest.approx(16.0)
+    opened = {each.metric for each in tables.comparisons(session) if each.load == "open(50)"}
+    assert opened == set(tables.ANSWERED) - GIVEN
+
+
+@pytest.mark.parametrize("kind", ["h1", "h2", "h3"])
+def test_every_version_of_http_gives_what_a_closed_loop_gives(kind: str) -> None:
+    assert tables.metrics_of(f"{kind}(64)") == tables.metrics_of("closed(64)")
+    assert tables.compared_of(f"{kind}(64)") == tables.compared_of("closed(64)")
+    session = sessions.session(stacks=PAIR, measures=(f"plain {kind}(64)",))
+    assert only(session, "rate_rps").load == f"{kind}(64)"
+    assert cell(session, FASTAPI, "rate_rps")["blocks"] == 6
+
+
+def test_protocols_that_are_spoken_have_a_table_of_answers_and_no_figures() -> None:
+    session = sessions.session(parts=[sessions.part("protocols.spoken", PAIR, ("plain speak(1)",), blocks=1)])
+    frame = tables.capabilities(session)
+    assert list(frame["stack"]) == [SYNC] * 3 + [FASTAPI] * 3
+    answers = {(row["stack"], row["protocol"]): row["answer"] for row in frame.to_dict("records")}
+    assert (answers[SYNC, "websocket"], answers[FASTAPI, "websocket"]) == ("no", "yes")
+    assert tables.cells(session).empty
+    assert tables.comparisons(session) == ()
+
+
+def test_answers_on_which_blocks_disagree_are_all_told_and_those_of_void_trials_are_not() -> None:
+    def moody(run: Run) -> Run:
+        if run.block == 2:
+            return make_void(run)
+        return replace(
+            run, capabilities=(Capability(protocol="h2", answer="no" if run.block else "yes", why="seen"),)
+        )
+
+    part = sessions.part("protocols.spoken", PAIR, ("plain speak(1)",), blocks=3)
+    frame = tables.capabilities(sessions.session(parts=[part], spoil=moody))
+    assert list(frame["answer"]) == ["yes", "no"] * 2
+
+
+def test_memory_that_connections_take_may_be_below_zero_and_has_no_ratio_then() -> None:
+    session = sessions.session(
+        stacks=PAIR,
+        measures=("websocket hold(2000)",),
+        spoil=lambda run: replace(run, server_at_rest=Usage(pss_peak_bytes=1e12)) if run.stack == SYNC else run,
+    )
+    found = only(session, "pss_per_connection_bytes")
+    assert found.wsgi_value is not None
+    assert found.wsgi_value.value < 0
+    assert (found.ratio, found.reason) == (None, "a figure below zero has no ratio")
+
+
+def test_the_table_of_trials_has_every_figure_of_a_trial_even_of_a_void_one() -> None:
+    session = sessions.session(stacks=PAIR, measures=("wait closed(16)",), blocks=1, spoil=make_void)
+    for row in tables.runs(session).to_dict("records"):
+        assert row["part"] == "flagship"
+        assert row["served_at_once"] == pytest.approx(row["rate_rps"] * 0.1)
+        assert row["late"] == 0
+
+
+def test_a_session_that_was_changed_is_read_anew() -> None:
+    session = sessions.session(stacks=PAIR, measures=PLAIN)
+    before = only(session, "rate_rps")
+    assert only(replace(session, runs=session.runs[:6]), "rate_rps") != before
+    assert only(session, "rate_rps") == before

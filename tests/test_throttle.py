@@ -21,8 +21,9 @@ from gatebench.backends.services import Services
 from gatebench.generator import Driver, Figures, Generator, Job
 from gatebench.generator.process import Locust
 from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Run, Setting
+from gatebench.parties import Parties
 from gatebench.run import Conductor
-from gatebench.session import Parties, Tree, Wish, opened, parties
+from gatebench.session import Tree, Wish, opened, parties
 from gatebench.validity import SERVER_FULL
 
 pytestmark = [
@@ -36,7 +37,7 @@ TRIALS, MOST = 3, 6  # those that neighbours have left alone, and all
 STARVING = 20  # loops: with a tenth of its CPU the generator still keeps a slow stack full
 STACK = "fastapi+uvicorn"
 NEIGHBOURS = 0.10  # of a party's CPU: who takes more of it moves the rate as well
-PLAN = Plan(
+PLAN = Plan.alone(
     name="throttle",
     title="Throttled",
     stacks=(STACK,),
@@ -128,7 +129,9 @@ def tried(tree: Tree, who: Parties, *loops: int) -> Tried:
 
 def measured(conductor: Conductor, loops: int) -> list[Run]:
     """Make trials until neighbours have left alone as many as it takes; skip the test where they do not."""
-    throttled = replace(conductor, driver=Throttled(conductor.driver, loops))
+    throttled = replace(
+        conductor, parties=replace(conductor.parties, driver=Throttled(conductor.parties.driver, loops))
+    )
     kept: list[Run] = []
     for trial in plan.trials(PLAN):
         run = throttled.measure(trial)
@@ -180,9 +183,7 @@ class Nothing(ProcessBackend):
 
 def test_a_server_that_does_nothing_shows_the_generator_as_the_limit(root: Path) -> None:
     with scratch_folder() as scratch:
-        who = Parties(
-            backend=Nothing(root=root, scratch=scratch), driver=Locust(scratch=scratch), contract=fake.contract
-        )
+        who = fake.parties(backend=Nothing(root=root, scratch=scratch), driver=Locust(scratch=scratch))
         seen = tried(Tree.load(root), who, 0, 1)
     runs = seen.runs[1]
     assert len(seen.moved(1)) == len(runs), told(runs)

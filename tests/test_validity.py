@@ -149,6 +149,62 @@ def test_connections_that_never_opened_are_a_result_of_holding() -> None:
     assert judged(run).status == "ok"
 
 
+@pytest.mark.parametrize(("kept", "limit"), [(2000, "2000 connections offered"), (1990, "16 requests at a time")])
+def test_who_keeps_all_that_is_offered_is_limited_by_the_offer(kept: int, limit: str) -> None:
+    held = replace(
+        GOOD,
+        load="hold(2000)",
+        connections_offered=2000,
+        connections_opened=2000,
+        connections_kept=kept,
+        server_busy_share=0.5,
+    )
+    assert judged(held, concurrency=16).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("unopened", "late", "limit"),
+    [
+        (
+            {"still in line after 30 s": 4000, "connection refused": 26},
+            0,
+            "4026 of 10000 connections did not open: still in line after 30 s",
+        ),
+        ({}, 12, "12 of 10000 connections answered late"),
+    ],
+)
+def test_who_holds_less_than_is_offered_is_limited_by_what_kept_the_others_away(
+    unopened: dict[str, int], late: int, limit: str
+) -> None:
+    held = replace(
+        GOOD,
+        load="hold(10000)",
+        connections_offered=10_000,
+        connections_opened=10_000 - sum(unopened.values()),
+        connections_kept=10_000 - sum(unopened.values()) - late,
+        connections_late=late,
+        unopened_reasons=unopened,
+        server_busy_share=0.5,
+    )
+    assert judged(held, concurrency=10_100).limit == limit
+
+
+def test_what_the_machine_forbids_limits_only_who_is_not_limited_otherwise() -> None:
+    forbidden = "the limit on open files, 20000"
+    held = replace(
+        GOOD,
+        load="hold(20000)",
+        connections_offered=19_800,
+        connections_opened=19_800,
+        connections_kept=19_800,
+        server_busy_share=0.5,
+    )
+    assert judged(held, forbidden=forbidden).limit == forbidden
+    few = replace(held, connections_opened=16, connections_kept=16)
+    assert judged(few, concurrency=16, forbidden=forbidden).limit == "16 requests at a time"
+    assert judged(few, concurrency=16, forbidden=forbidden, refused="threads").limit == "threads"
+
+
 @pytest.mark.parametrize("load", ["open(1000)", "poisson(1000)"])
 @pytest.mark.parametrize("busy", [0.5, 0.97])
 def test_a_sound_open_loop_is_ok_and_is_limited_by_its_arrivals(load: str, busy: float) -> None:
@@ -252,3 +308,16 @@ def test_a_search_is_an_open_loop_too() -> None:
     search = replace(OPEN, load="search(50ms)", search_steps=(HELD,))
     assert judged(replace(search, arrivals_ended=2000)).status == "void"
     assert judged(replace(search, generator_send_lag_s=0.01)).status == "void"
+
+
+@pytest.mark.parametrize(("own", "status", "told"), [(0.94, "ok", ""), (0.92, "ok", "3.0%"), (0.85, "void", "10%")])
+def test_a_neighbour_on_the_servers_cpus_is_seen(own: float, status: str, told: str) -> None:
+    run = judged(replace(GOOD, server_busy_share=0.95, server_cpu_share=own))
+    assert run.status == status
+    said = [text for text in ((run.reason or ""), *run.warnings) if "others used" in text]
+    assert [told in text for text in said] == [True] * bool(told)
+
+
+def test_a_cpu_that_others_fill_is_not_named_as_the_servers_limit() -> None:
+    run = replace(GOOD, server_busy_share=0.92, server_cpu_share=0.01)
+    assert judged(run, concurrency=1).limit == "one request at a time"

@@ -25,7 +25,7 @@ from blacksheep import (
 from blacksheep import json as compact
 from blacksheep import ws as websocket
 from blacksheep.server.responses import view
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 BYTES = b"application/octet-stream"
 app = Application()
@@ -73,6 +73,11 @@ async def sleep(s: float) -> Response:
 @get("/cpu")
 async def cpu(n: int, x: int) -> Response:
     return text(str(rounds.turn(n, x)))
+
+
+@get("/model")
+async def model(x: int) -> Response:
+    return compact(inference.infer(x))
 
 
 @websocket("/ws")

@@ -10,7 +10,7 @@ from typing import Any
 
 import bottle
 from bottle import request, response
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 TEMPLATES = str(Path(__file__).parent / "templates")
 compact = partial(serial.dumps, separators=(",", ":"))
@@ -58,6 +58,11 @@ def sleep() -> str:
 @app.get("/cpu")
 def cpu() -> str:
     return text(str(rounds.turn(int(request.query["n"]), int(request.query["x"]))))
+
+
+@app.get("/model")
+def model() -> dict[str, int]:
+    return inference.infer(int(request.query["x"]))
 
 
 @app.get("/template")

@@ -22,7 +22,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 settings.configure(
     ROOT_URLCONF=__name__,
@@ -98,6 +98,11 @@ async def sleep(request: HttpRequest) -> HttpResponse:
 @require_GET
 async def cpu(request: HttpRequest) -> HttpResponse:
     return answer(str(rounds.turn(int(request.GET["n"]), int(request.GET["x"]))))
+
+
+@require_GET
+async def model(request: HttpRequest) -> HttpResponse:
+    return compact(inference.infer(int(request.GET["x"])))
 
 
 class Ws(AsyncWebsocketConsumer):
@@ -182,6 +187,7 @@ urlpatterns = [
     path("external", external),
     path("sleep", sleep),
     path("cpu", cpu),
+    path("model", model),
     path("template", template),
     path("queries", queries),
     path("updates", updates),

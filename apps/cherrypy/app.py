@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import cherrypy
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 EMPTY = {"request.process_request_body": False}  # else a POST without a body, and so without a length, is refused
 STREAMED = {"response.stream": True}
@@ -106,6 +106,11 @@ class Root:
     @cherrypy.expose
     def cpu(self, n: str, x: str) -> bytes:
         return text(str(rounds.turn(int(n), int(x))))
+
+    @cherrypy.expose
+    @cherrypy.tools.json_out()
+    def model(self, x: str) -> dict[str, int]:
+        return inference.infer(int(x))
 
     @cherrypy.expose
     def template(self, n: str, token: str) -> bytes:

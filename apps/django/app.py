@@ -20,7 +20,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 MIDDLEWARE = {
     "default": [
@@ -112,6 +112,11 @@ def cpu(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+def model(request: HttpRequest) -> HttpResponse:
+    return compact(inference.infer(int(request.GET["x"])))
+
+
+@require_GET
 def template(request: HttpRequest) -> HttpResponse:
     rows = pages.rows(int(request.GET["n"]), request.GET["token"])
     return sized(render(request, "rows.html", {"rows": rows}))
@@ -190,6 +195,7 @@ urlpatterns = [
     path("external", external),
     path("sleep", sleep),
     path("cpu", cpu),
+    path("model", model),
     path("template", template),
     path("queries", queries),
     path("updates", updates),

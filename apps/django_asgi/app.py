@@ -21,7 +21,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 MIDDLEWARE = {
     "default": [
@@ -105,6 +105,11 @@ async def cpu(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+async def model(request: HttpRequest) -> HttpResponse:
+    return compact(inference.infer(int(request.GET["x"])))
+
+
+@require_GET
 async def template(request: HttpRequest) -> HttpResponse:
     rows = pages.rows(int(request.GET["n"]), request.GET["token"])
     return measured(render(request, "rows.html", {"rows": rows}))
@@ -179,6 +184,7 @@ urlpatterns = [
     path("external", external),
     path("sleep", sleep),
     path("cpu", cpu),
+    path("model", model),
     path("template", template),
     path("queries", queries),
     path("updates", updates),

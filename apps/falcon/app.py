@@ -7,7 +7,7 @@ from functools import partial
 
 import falcon
 from falcon import Request, Response
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 
 class Plaintext:
@@ -46,6 +46,11 @@ class Cpu:
     def on_get(self, req: Request, resp: Response) -> None:
         n, x = req.get_param_as_int("n", required=True), req.get_param_as_int("x", required=True)
         text(resp, str(rounds.turn(n, x)))
+
+
+class Model:
+    def on_get(self, req: Request, resp: Response) -> None:
+        resp.media = inference.infer(req.get_param_as_int("x", required=True))
 
 
 class Template:
@@ -139,6 +144,7 @@ app.add_route("/update", Update())
 app.add_route("/external", External())
 app.add_route("/sleep", Sleep())
 app.add_route("/cpu", Cpu())
+app.add_route("/model", Model())
 app.add_route("/template", Template())
 app.add_route("/queries", Queries())
 app.add_route("/updates", Updates())

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 from falcon import media
 from falcon.asgi import Request, Response, WebSocket
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 BYTES = "application/octet-stream"
 
@@ -50,6 +50,11 @@ class Sleep:
 class Cpu:
     async def on_get(self, request: Request, response: Response) -> None:
         text(response, str(rounds.turn(request.get_param_as_int("n"), request.get_param_as_int("x"))))
+
+
+class Model:
+    async def on_get(self, request: Request, response: Response) -> None:
+        response.media = inference.infer(request.get_param_as_int("x"))
 
 
 class Ws:
@@ -165,6 +170,7 @@ app.add_route("/update", Update())
 app.add_route("/external", External())
 app.add_route("/sleep", Sleep())
 app.add_route("/cpu", Cpu())
+app.add_route("/model", Model())
 app.add_route("/ws", Ws())
 app.add_route("/template", Template())
 app.add_route("/queries", Queries())

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 
 class Item(BaseModel):
@@ -64,6 +64,11 @@ async def sleep(s: float) -> PlainTextResponse:
 @app.get("/cpu")
 async def cpu(n: int, x: int) -> PlainTextResponse:
     return PlainTextResponse(str(rounds.turn(n, x)))
+
+
+@app.get("/model")
+async def model(x: int) -> JSONResponse:
+    return JSONResponse(inference.infer(x))
 
 
 @app.websocket("/ws")

@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 
 class Item(BaseModel):
@@ -64,6 +64,11 @@ def sleep(s: float) -> PlainTextResponse:
 @app.get("/cpu")
 def cpu(n: int, x: int) -> PlainTextResponse:
     return PlainTextResponse(str(rounds.turn(n, x)))
+
+
+@app.get("/model")
+def model(x: int) -> JSONResponse:
+    return JSONResponse(inference.infer(x))
 
 
 @app.websocket("/ws")

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from flask.json.provider import DefaultJSONProvider
 from flask_sock import Sock
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 
 class Compact(DefaultJSONProvider):
@@ -63,6 +63,11 @@ def sleep() -> Response:
 @app.get("/cpu")
 def cpu() -> Response:
     return text(str(rounds.turn(int(request.args["n"]), int(request.args["x"]))))
+
+
+@app.get("/model")
+def model() -> dict[str, int]:
+    return inference.infer(int(request.args["x"]))
 
 
 @sock.route("/ws")

@@ -11,7 +11,7 @@ from litestar import Litestar, MediaType, Response, WebSocket, delete, get, post
 from litestar.contrib.jinja import JinjaTemplateEngine
 from litestar.response import Stream, Template
 from litestar.template.config import TemplateConfig
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 Json = dict[str, Any]
 BYTES = "application/octet-stream"
@@ -59,6 +59,11 @@ async def sleep(s: float) -> str:
 @get("/cpu", media_type=MediaType.TEXT)
 async def cpu(n: int, x: int) -> str:
     return str(rounds.turn(n, x))
+
+
+@get("/model")
+async def model(x: int) -> Json:
+    return inference.infer(x)
 
 
 @websocket("/ws")
@@ -153,6 +158,7 @@ app = Litestar(
         external,
         sleep,
         cpu,
+        model,
         ws,
         template,
         queries,

@@ -10,7 +10,7 @@ from pyramid.renderers import JSON
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 
 class Answer(Response):
@@ -53,6 +53,11 @@ def sleep(request: Request) -> str:
 @view_config(route_name="cpu", request_method="GET", renderer="string")
 def cpu(request: Request) -> str:
     return str(rounds.turn(int(request.GET["n"]), int(request.GET["x"])))
+
+
+@view_config(route_name="model", request_method="GET", renderer="json")
+def model(request: Request) -> dict[str, int]:
+    return inference.infer(int(request.GET["x"]))
 
 
 @view_config(route_name="template", request_method="GET", renderer="rows.html")
@@ -139,6 +144,7 @@ def main() -> Any:
         config.add_route("external", "/external")
         config.add_route("sleep", "/sleep")
         config.add_route("cpu", "/cpu")
+        config.add_route("model", "/model")
         config.add_route("template", "/template")
         config.add_route("queries", "/queries")
         config.add_route("updates", "/updates")

@@ -8,7 +8,7 @@ from typing import Any
 from quart import Quart, Response, render_template, request, websocket
 from quart.asgi import ASGIWebsocketConnection
 from quart.json.provider import DefaultJSONProvider
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 Json = dict[str, Any]
 BYTES = "application/octet-stream"
@@ -79,6 +79,11 @@ async def sleep() -> Response:
 @app.get("/cpu")
 async def cpu() -> Response:
     return text(str(rounds.turn(int(request.args["n"]), int(request.args["x"]))))
+
+
+@app.get("/model")
+async def model() -> dict[str, int]:
+    return inference.infer(int(request.args["x"]))
 
 
 @app.websocket("/ws")

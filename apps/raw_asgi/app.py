@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -48,6 +48,10 @@ async def sleep(scope: Scope, _: Receive) -> Answer:
 async def cpu(scope: Scope, _: Receive) -> Answer:
     asked = query(scope)
     return 200, TEXT, str(rounds.turn(int(asked["n"]), int(asked["x"]))).encode()
+
+
+async def model(scope: Scope, _: Receive) -> Answer:
+    return compact(inference.infer(int(query(scope)["x"])))
 
 
 async def ws(receive: Receive, send: Send) -> None:
@@ -121,6 +125,7 @@ ROUTES: dict[tuple[str, str], Callable[[Scope, Receive], Awaitable[Answer]]] = {
     ("GET", "/external"): external,
     ("GET", "/sleep"): sleep,
     ("GET", "/cpu"): cpu,
+    ("GET", "/model"): model,
     ("GET", "/template"): template,
     ("GET", "/queries"): queries,
     ("POST", "/updates"): updates,
@@ -183,8 +188,20 @@ async def flow(parts: AsyncGenerator[bytes, None], receive: Receive, send: Send)
         leaving.cancel()
 
 
+async def trailers(scope: Scope, send: Send) -> None:
+    able = "http.response.trailers" in (scope.get("extensions") or {})
+    headers = [(b"content-type", TEXT), (b"trailer", b"x-gatebench-trailer")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": able})
+    await send({"type": "http.response.body", "body": b"a trailer follows" if able else b"no trailer can follow"})
+    if able:
+        await send({"type": "http.response.trailers", "headers": [(b"x-gatebench-trailer", b"it followed")]})
+
+
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
+    if path == "/trailers":
+        await trailers(scope, send)
+        return
     route = ROUTES.get((scope["method"], "/items/" if path.startswith("/items/") else path))
     status, kind, content = await route(scope, receive) if route else (404, TEXT, b"")
     headers = [(b"content-type", kind)] if kind else []

@@ -6,7 +6,7 @@ import json as serial
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from work import pages, rounds, sync
+from work import inference, pages, rounds, sync
 
 Environ = dict[str, Any]
 Answer = tuple[str, str, bytes | Iterable[bytes]]  # status, content type, body
@@ -45,6 +45,10 @@ def sleep(environ: Environ) -> Answer:
 def cpu(environ: Environ) -> Answer:
     asked = query(environ)
     return OK, TEXT, str(rounds.turn(int(asked["n"]), int(asked["x"]))).encode()
+
+
+def model(environ: Environ) -> Answer:
+    return compact(inference.infer(int(query(environ)["x"])))
 
 
 def template(environ: Environ) -> Answer:
@@ -109,6 +113,7 @@ ROUTES: dict[tuple[str, str], Callable[[Environ], Answer]] = {
     ("GET", "/external"): external,
     ("GET", "/sleep"): sleep,
     ("GET", "/cpu"): cpu,
+    ("GET", "/model"): model,
     ("GET", "/template"): template,
     ("GET", "/queries"): queries,
     ("POST", "/updates"): updates,
@@ -130,7 +135,10 @@ def query(environ: Environ) -> dict[str, str]:
 
 
 def body(environ: Environ) -> bytes:
-    return environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    length = environ.get("CONTENT_LENGTH")  # a body in chunks has none: then the server says that it ends the input
+    if not length and not environ.get("wsgi.input_terminated"):
+        return b""
+    return environ["wsgi.input"].read(*([int(length)] if length else []))
 
 
 def number(environ: Environ) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sanic import Request, Sanic, response
 from sanic.response import HTTPResponse, empty
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 Message = dict[str, Any]
 
@@ -78,6 +78,11 @@ async def sleep(request: Request) -> HTTPResponse:
 @app.get("/cpu")
 async def cpu(request: Request) -> HTTPResponse:
     return text(str(rounds.turn(int(request.args.get("n")), int(request.args.get("x")))))
+
+
+@app.get("/model")
+async def model(request: Request) -> HTTPResponse:
+    return compact(inference.infer(int(request.args.get("x"))))
 
 
 @app.websocket("/ws")

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.templating import Jinja2Templates
 from starlette.websockets import WebSocket
-from work import aio, pages, rounds
+from work import aio, inference, pages, rounds
 
 BYTES = "application/octet-stream"
 templates = Jinja2Templates(directory=pages.TEMPLATES)
@@ -44,6 +44,10 @@ async def sleep(request: Request) -> Response:
 
 async def cpu(request: Request) -> Response:
     return PlainTextResponse(str(rounds.turn(int(request.query_params["n"]), int(request.query_params["x"]))))
+
+
+async def model(request: Request) -> Response:
+    return JSONResponse(inference.infer(int(request.query_params["x"])))
 
 
 async def ws(socket: WebSocket) -> None:
@@ -131,6 +135,7 @@ app = Starlette(
         Route("/external", external),
         Route("/sleep", sleep),
         Route("/cpu", cpu),
+        Route("/model", model),
         WebSocketRoute("/ws", ws),
         Route("/template", template),
         Route("/queries", queries),

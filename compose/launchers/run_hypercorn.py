@@ -1,54 +1,25 @@
 """Hypercorn with TLS: makes a certificate of its own for an address, and runs Hypercorn with it.
 
-Called with a folder, an address, and Hypercorn's own options. Must not know any app.
+Called with a folder, an address, how many requests a connection may bring (its command line has no word for it), and
+Hypercorn's own options. Must not know any app.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import sys
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certifying import certify
 from hypercorn.__main__ import main as hypercorn
-
-DAYS = 2  # it serves one trial
-
-
-def certify(folder: Path, address: str) -> tuple[Path, Path]:
-    """Write a key and a certificate that it signed itself; give their files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=DAYS))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return key_file, certificate_file
 
 
 def main() -> int:
     """Serve until the process is told to end."""
-    folder, address, *options = sys.argv[1:]
+    folder, address, requests, *options = sys.argv[1:]
     key, certificate = certify(Path(folder), address)
-    return int(hypercorn(["--keyfile", str(key), "--certfile", str(certificate), *options]))
+    config = Path(folder) / "hypercorn.toml"
+    config.write_text(f"keep_alive_max_requests = {int(requests)}\n", encoding="utf-8")
+    return int(hypercorn(["--config", str(config), "--keyfile", str(key), "--certfile", str(certificate), *options]))
 
 
 if __name__ == "__main__":  # its workers are new interpreters, which import this file

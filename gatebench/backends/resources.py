@@ -1,16 +1,18 @@
 """What process trees use of the machine, sampled from a thread while a trial runs.
 
 Knows Linux's /proc, the clock of each process and a party's control group. Must not know servers, loads or results.
+Looking costs, most of all at servers of many threads: what is dear is looked at the less often the longer it takes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,28 +20,46 @@ from typing import Self, TypeVar
 import numpy as np
 
 from gatebench.backends import cgroups
+from gatebench.backends.memory import memory, status
+from gatebench.backends.switches import Switches
 from gatebench.model import ControlGroup, Placement, Usage
 
 T = TypeVar("T")
 
 LIGHT_S = 0.05  # CPU clocks and control groups: a few system calls
-HEAVY_S = 0.5  # memory, threads and context switches: the kernel walks each process's pages
+HEAVY_S = 0.5  # threads and memory, at most so often
+THREADS_SHARE = 0.1  # of our time that reading each thread may take: some 10 us a thread
+# The kernel keeps a process from mapping memory while it walks its pages, 12 ms where it has 10,000 threads: the
+# share of the time in which a server may be held up so must be well below what a p99 shows.
+MEMORY_SHARE = 0.005
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
 
-def tree(pid: int) -> list[int]:
-    """List a process and all its descendants, as far as they are alive."""
-    found, queue = [], [pid]
+def tree(*pids: int, parents: Mapping[int, int] | None = None) -> list[int]:
+    """List processes and all their descendants, as far as they are there; `parents` is a look taken before."""
+    parents = _parents() if parents is None else parents
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: dict[int, None] = {}
+    queue = [pid for pid in pids if pid in parents]
     while queue:
         one = queue.pop()
-        with contextlib.suppress(OSError):
-            tasks = list((PROC / str(one) / "task").iterdir())
-            found.append(one)
-            for task in tasks:
-                # A thread that ends just now takes none of its siblings with it.
-                with contextlib.suppress(OSError):
-                    queue += map(int, (task / "children").read_text().split())
+        if one not in found:
+            found[one] = None
+            queue += children.get(one, ())
+    return list(found)
+
+
+def _parents() -> dict[int, int]:
+    """Give every process's parent; threads, of which a process may have 10,000, are not looked at."""
+    found = {}
+    for entry in os.listdir(PROC):  # noqa: PTH208 - names, and many of them
+        if entry.isdecimal():
+            with contextlib.suppress(OSError):
+                # The name of the program, in brackets, may itself hold brackets and blanks (proc_pid_stat(5)).
+                found[int(entry)] = int((PROC / entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
     return found
 
 
@@ -62,7 +82,18 @@ class _Light:
 @dataclass(frozen=True, slots=True)
 class _Heavy:
     at: float
-    usage: Mapping[str, Usage]
+    usage: Mapping[str, Usage]  # party, if it was looked at -> its memory, or its threads and switches so far
+
+
+@dataclass(slots=True)
+class _Pace:
+    """When to look again: the later, the longer the last look took."""
+
+    share: float  # of the time that looking may take
+    due: float = -math.inf
+
+    def took(self, begin: float, took_s: float) -> None:
+        self.due = begin + max(HEAVY_S, took_s / self.share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +104,7 @@ class Reading:
     busy_share: Mapping[str, float | None]  # party -> share of its CPUs' time in which anything ran on them
     steal_share: float | None
     vanished: tuple[int, ...]  # processes of the server that ended while it was watched
+    threads_ended: int = 0  # of the server, of those seen: where they are many, its switches are a lower bound
     groups: Mapping[str, ControlGroup] = field(default_factory=dict)  # parties with a control group only
 
 
@@ -86,7 +118,11 @@ class Watch:
         self._trees: dict[str, list[int]] = {}
         self._clocks: dict[str, dict[int, float]] = {}
         self._light: list[_Light] = []
-        self._heavy: list[_Heavy] = []
+        self._threads: list[_Heavy] = []
+        self._memory: list[_Heavy] = []
+        self._switches: dict[str, Switches] = {}
+        self._threads_pace = _Pace(THREADS_SHARE)
+        self._memory_paces: dict[str, _Pace] = {}
         self._vanished: set[int] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -100,9 +136,11 @@ class Watch:
             self._groups[party] = group
         self._parties.setdefault(party, []).extend(pids)
         self._clocks.setdefault(party, {})
+        self._switches.setdefault(party, Switches())
+        self._memory_paces.setdefault(party, _Pace(MEMORY_SHARE))
 
     def __enter__(self) -> Self:
-        self._sample(heavy=True)
+        self._sample(whole=True)
         self._thread.start()
         return self
 
@@ -114,18 +152,33 @@ class Watch:
 
     def _watch(self) -> None:
         due = time.perf_counter()
-        for turn in range(1, 1_000_000):
-            due += LIGHT_S
+        while True:
+            due = max(due + LIGHT_S, time.perf_counter())  # after a long look, none is made up for
             if self._stop.wait(max(0.0, due - time.perf_counter())):
                 break
-            self._sample(heavy=turn % round(HEAVY_S / LIGHT_S) == 0)
-        self._sample(heavy=True)
+            self._sample()
+        self._sample(whole=True)
 
-    def _sample(self, *, heavy: bool) -> None:
-        if heavy:
+    def _sample(self, *, whole: bool = False) -> None:
+        """Take a light sample, and of the heavy ones what is due, or all."""
+        begin = time.perf_counter()
+        threads = whole or self._threads_pace.due <= begin
+        walked = [party for party, pace in self._memory_paces.items() if whole or pace.due <= begin]
+        if threads or walked:
+            parents = _parents()
             for party, pids in self._parties.items():
-                known = self._trees.get(party, [])
-                self._trees[party] = list(dict.fromkeys([*known, *(p for pid in pids for p in tree(pid))]))
+                now = tree(*pids, parents=parents)
+                self._trees[party] = list(dict.fromkeys([*self._trees.get(party, []), *now]))
+        self._light.append(self._look())
+        if threads:
+            self._threads.append(self._look_at_threads())
+            self._threads_pace.took(begin, time.perf_counter() - begin)
+        for party in walked:
+            usage, longest_s = memory(self._trees[party])
+            self._memory.append(_Heavy(time.perf_counter(), {party: usage}))
+            self._memory_paces[party].took(begin, longest_s)
+
+    def _look(self) -> _Light:
         at = time.perf_counter()
         for party, pids in self._trees.items():
             for pid in pids:
@@ -136,9 +189,21 @@ class Watch:
                     self._vanished.add(pid)
         clocks = {party: sum(each.values()) for party, each in self._clocks.items()}
         groups = {party: group.read() for party, group in self._groups.items()}
-        self._light.append(_Light(at, clocks, _cpu_times(), groups))
-        if heavy:
-            self._heavy.append(_Heavy(at, {party: _usage(pids) for party, pids in self._trees.items()}))
+        return _Light(at, clocks, _cpu_times(), groups)
+
+    def _look_at_threads(self) -> _Heavy:
+        begin, usage = time.perf_counter(), {}
+        for party, pids in self._trees.items():
+            switches = self._switches[party]
+            switches.look(pids)
+            usage[party] = Usage(
+                processes=switches.processes,
+                threads=switches.threads,
+                switches_voluntary=switches.voluntary if switches.told else None,
+                switches_involuntary=switches.involuntary if switches.told else None,
+            )
+        # The threads were read one after the other: on average, in the middle of it.
+        return _Heavy((begin + time.perf_counter()) / 2, usage)
 
     def read(self, start: float, end: float) -> Reading:
         """Give what was used between two readings of perf_counter; after the watch has ended."""
@@ -157,28 +222,35 @@ class Watch:
             busy_share=busy,
             steal_share=growth(placed, 1) / (end - start) / len(placed),
             vanished=tuple(sorted(self._vanished)),
+            threads_ended=self._switches["server"].ended if "server" in self._switches else 0,
             groups={party: self._group(party, start, end) for party in self._groups},
         )
 
     def _usage(self, party: str, start: float, end: float) -> Usage:
         if not self._parties[party]:
             return Usage()
-        inside = _inside([(sample.at, sample.usage[party]) for sample in self._heavy], start, end)
-        rss, pss = _known(u.rss_peak_bytes for u in inside), _known(u.pss_peak_bytes for u in inside)
+        threads, held = (
+            _inside([(sample.at, sample.usage[party]) for sample in samples if party in sample.usage], start, end)
+            for samples in (self._threads, self._memory)
+        )
+        rss, pss = _known(u.rss_peak_bytes for u in held), _known(u.pss_peak_bytes for u in held)
         clocks = [sample.cpu_s[party] for sample in self._light]
-        all_usage = [sample.usage[party] for sample in self._heavy]
-        times = [sample.at for sample in self._heavy]
         return Usage(
             cpu_s=_growth([sample.at for sample in self._light], clocks, start, end),
             rss_mean_bytes=sum(rss) / len(rss) if rss else None,
             rss_peak_bytes=max(rss, default=None),
             pss_mean_bytes=sum(pss) / len(pss) if pss else None,
             pss_peak_bytes=max(pss, default=None),
-            processes=max(u.processes or 0 for u in inside) or None,
-            threads=max(u.threads or 0 for u in inside) or None,
-            switches_voluntary=round(_growth(times, [u.switches_voluntary or 0 for u in all_usage], start, end)),
-            switches_involuntary=round(_growth(times, [u.switches_involuntary or 0 for u in all_usage], start, end)),
+            processes=max(u.processes or 0 for u in threads) or None,
+            threads=max(u.threads or 0 for u in threads) or None,
+            switches_voluntary=self._switched(party, lambda usage: usage.switches_voluntary, start, end),
+            switches_involuntary=self._switched(party, lambda usage: usage.switches_involuntary, start, end),
         )
+
+    def _switched(self, party: str, count: Callable[[Usage], int | None], start: float, end: float) -> int | None:
+        samples = [(sample.at, count(sample.usage[party])) for sample in self._threads]
+        growth = _growth_known([(at, value) for at, value in samples if value is not None], start, end)
+        return None if growth is None else round(growth)
 
     def _group(self, party: str, start: float, end: float) -> ControlGroup:
         memory = _inside(self._said(party, lambda sample: sample.memory_bytes), start, end)
@@ -201,9 +273,20 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def usage_now(pids: Iterable[int]) -> Usage:
+    """Give what these processes and their descendants hold now: memory in bytes, threads and processes.
+
+    Means and peaks are the same, of this one moment. What is untold is None, memory as soon as one does not tell.
+    """
+    family = tree(*pids)
+    threads = [found["Threads"] for pid in family if "Threads" in (found := status(PROC / str(pid) / "status"))]
+    held, _ = memory(family)
+    return replace(held, threads=sum(threads) or None, processes=len(threads) or None)
+
+
 def at_rest(pids: Iterable[int]) -> float | None:
     """Give the proportional memory of these processes and their descendants now, in bytes; None where untold."""
-    return _usage([one for pid in pids for one in tree(pid)]).pss_peak_bytes
+    return usage_now(pids).pss_peak_bytes
 
 
 class Unseen:
@@ -259,39 +342,4 @@ def _cpu_times() -> dict[int, tuple[float, float]]:
             name, *ticks = line.split()
             _user, _nice, _system, idle, iowait, _irq, _softirq, steal, *_ = map(int, ticks)
             found[int(name[3:])] = ((idle + iowait) / TICKS, steal / TICKS)
-    return found
-
-
-def _usage(pids: Iterable[int]) -> Usage:
-    rss: list[float] = []
-    pss: list[float] = []
-    threads = voluntary = involuntary = processes = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            tasks = [_status(task / "status") for task in (PROC / str(pid) / "task").iterdir()]
-            processes += 1
-            threads += len(tasks)
-            voluntary += sum(task.get("voluntary_ctxt_switches", 0) for task in tasks)
-            involuntary += sum(task.get("nonvoluntary_ctxt_switches", 0) for task in tasks)
-            rollup = _status(PROC / str(pid) / "smaps_rollup")
-            rss += [rollup["Rss"] * 1024] if "Rss" in rollup else []
-            pss += [rollup["Pss"] * 1024] if "Pss" in rollup else []
-    return Usage(
-        rss_peak_bytes=sum(rss) if len(rss) == processes and rss else None,
-        pss_peak_bytes=sum(pss) if len(pss) == processes and pss else None,
-        processes=processes,
-        threads=threads,
-        switches_voluntary=voluntary,
-        switches_involuntary=involuntary,
-    )
-
-
-def _status(path: Path) -> dict[str, int]:
-    found = {}
-    with contextlib.suppress(OSError):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            number = value.split()
-            if number and number[0].isdigit():
-                found[key] = int(number[0])
     return found

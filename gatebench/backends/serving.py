@@ -15,6 +15,8 @@ from gatebench.model import Setting, Stack
 from gatebench.toml import fill
 
 LIBRARIES = ("/usr/lib", "/usr/local/lib", "/lib")
+# A library of linear algebra would start a thread for each CPU: stacks are to differ in their own threads only.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -41,15 +43,15 @@ def command(stack: Stack, place: Place, host: str, port: int) -> list[str]:
         "port": port,
         "target": stack.target,
     }
-    return fill(stack.server.command, {**stack.settings, **given})
+    return fill(stack.command, {**stack.settings, **given})
 
 
 def told(stack: Stack, place: Place, services: Mapping[str, str]) -> dict[str, str]:
     """Give what the server's environment says: where its services are, which drivers it has, how to import it."""
     # What lies beside somebody's own app is no business of ours.
-    apps = [place.apps] if stack.app.work else []
+    apps, ours = ([place.apps], ONE_THREAD) if stack.app.work else ([], {})
     folders = [*apps, place.app, *([f"{place.compose}/bridges"] if stack.bridge else [])]
-    return {**services, **stack.variables, "PYTHONPATH": ":".join(folders)}
+    return {**services, **stack.variables, **ours, "PYTHONPATH": ":".join(folders)}
 
 
 def missing(needs: Mapping[str, str]) -> list[str]:

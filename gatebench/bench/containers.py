@@ -41,7 +41,7 @@ def containers(settings: Settings) -> Outcome:
         headings=("stack", "figure", "against a", "process", "container", "container / process"),
     )
     tree = Tree.load(settings.root)
-    wanted = Plan(
+    wanted = Plan.alone(
         name="containers",
         title=found.title,
         stacks=STACKS,

@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 
 from gatebench import __version__
-from gatebench.cli import checks, containers, listing, runs
+from gatebench.cli import checks, containers, listing, reports, runs
 from gatebench.cli.terms import app
 from gatebench.errors import GatebenchError, Interrupted
 
-__all__ = ["app", "checks", "containers", "listing", "main", "runs"]
+__all__ = ["app", "checks", "containers", "listing", "main", "reports", "runs"]
 
 
 def main() -> None:

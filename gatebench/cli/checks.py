@@ -21,7 +21,8 @@ from gatebench.errors import ContractError, Interrupted, MachineError, UsageErro
 from gatebench.model import AnyStack, Stack
 from gatebench.model import App as Declared
 from gatebench.own import hint
-from gatebench.session import Parties, Tree, Wish, parties
+from gatebench.parties import Parties
+from gatebench.session import Tree, Wish, parties
 from gatebench.stacks import covering, everything, fronted
 from gatebench.toml import find
 

@@ -18,7 +18,7 @@ from gatebench.backends.containers import engine
 from gatebench.backends.serving import missing, needed
 from gatebench.cli.terms import App, AsJson, Root, app, out
 from gatebench.errors import MachineError
-from gatebench.model import Plan, Scenario, Stack
+from gatebench.model import Part, Plan, Scenario, Stack, resolved
 from gatebench.own import NAME as OWN_SCENARIO
 from gatebench.plan import impossible
 from gatebench.session import Tree
@@ -96,7 +96,7 @@ def _stacks(tree: Tree) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
 def _servers(tree: Tree) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
     rows = []
     for server in tree.stacks.servers.values():
-        settings = ", ".join(f"{key}={value}" for key, value in server.settings.items())
+        settings = ", ".join(f"{key}={value}" for key, value in resolved(server.settings).items())
         rows.append((server.name, server.interface, " ".join(server.protocols), settings))
     return "Servers", ("server", "interface", "protocols", "settings"), rows
 
@@ -124,8 +124,15 @@ def _scenarios(tree: Tree) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
 def _plans(tree: Tree) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
-    rows = [(one.name, one.title, str(len(plan.trials(one)))) for one in _loaded(tree)]
-    return "Plans", ("plan", "title", "trials"), rows
+    rows = []
+    for one in _loaded(tree):
+        rows.append((one.name, one.title, str(len(plan.trials(one))), "" if len(one.parts) > 1 else "all of it"))
+        rows += [("", each.title, _trials_of(each), each.name) for each in one.parts if len(one.parts) > 1]
+    return "Plans, and their parts for --part", ("plan", "title", "trials", "part"), rows
+
+
+def _trials_of(part: Part) -> str:
+    return str(len(part.stacks) * len(part.measures) * part.blocks)
 
 
 def _services(tree: Tree) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
@@ -197,7 +204,13 @@ def _listed(tree: Tree) -> dict[str, Any]:
         },
         "services": list(tree.services),
         "plans": [
-            {"name": each.name, "title": each.title, "stacks": each.stacks, "trials": len(plan.trials(each))}
+            {
+                "name": each.name,
+                "title": each.title,
+                "stacks": each.stacks,
+                "parts": [part.name for part in each.parts],
+                "trials": len(plan.trials(each)),
+            }
             for each in _loaded(tree)
         ],
     }

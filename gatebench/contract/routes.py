@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 
-from gatebench.contract import behind, bodies, echo, items, pages
+from gatebench.contract import behind, bodies, echo, inference, items, pages
 from gatebench.contract.finding import Finding
 from gatebench.contract.forms import exactly
 from gatebench.contract.judge import asked, judged
@@ -66,6 +66,7 @@ HTTP: dict[str, Callable[[Visit], Requests]] = {
     "external": behind.external,
     "sleep": sleep,
     "cpu": cpu,
+    "model": inference.model,
     "template": pages.template,
     "queries": behind.queries,
     "updates": behind.updates,

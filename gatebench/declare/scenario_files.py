@@ -15,6 +15,7 @@ from gatebench.model import (
 from gatebench.toml import (
     Table,
     flag,
+    seconds,
     share,
     text,
     texts,
@@ -39,6 +40,8 @@ def _scenario(path: Path, root: Path) -> Scenario:
         services=declared.take("services", "a list of services", texts, default=()),
         error_limit=declared.take("error_limit", "a share from 0 to below 1", share, default=0.001),
         front=declared.take("front", "true or false", flag, default=False),
+        holds=declared.take("holds", "true or false", flag, default=False),
+        waits_s=declared.take("waits_s", "seconds", seconds, default=None),
     )
     declared.done()
     return scenario

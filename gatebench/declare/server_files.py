@@ -8,13 +8,7 @@ from typing import Any
 
 from gatebench.declare.places import NONE, check_words, contained, folder_of, keep_alive, named, settings_of, text_of
 from gatebench.errors import UsageError
-from gatebench.model import (
-    Bridge,
-    Front,
-    Interface,
-    Server,
-    Takes,
-)
+from gatebench.model import MATCHED, Bridge, Front, Interface, Profile, Server, Takes
 from gatebench.toml import (
     REQUIRED,
     Table,
@@ -54,6 +48,7 @@ def _server(path: Path, root: Path) -> Server:
         tls=declared.take(
             "tls", "true or false", lambda value: value if isinstance(value, bool) else None, default=False
         ),
+        profiles=_profiles(declared.take("profiles", "a table of profiles", tables, default={}), place),
         folder=path.parent.parent,
     )
     declared.done()
@@ -63,10 +58,27 @@ def _server(path: Path, root: Path) -> Server:
     settings.take("workers", "a whole number from 1", whole)
     settings.take("pool_size", "a whole number from 1", whole)
     settings.take("keep_alive_s", "seconds, 0 where every connection is closed", keep_alive)
-    settings.take("concurrency", "a whole number from 1: requests that a worker holds at once", whole, default=1)
+    if server.settings.get("concurrency") != "{threads}":  # as many as it has threads
+        settings.take("concurrency", "a whole number from 1: requests that a worker holds at once", whole, default=1)
     given = ("python", "host", "port", "target", "bin", "launchers", "scratch")
-    check_words(path, root, server.command, server.settings, given)
+    for words in (server.command, *(profile.command for profile in server.profiles.values())):
+        check_words(path, root, words, server.settings, given)
     return server
+
+
+def _profiles(given: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, Profile]:
+    """Read settings and commands other than the matched ones."""
+    read = {}
+    for name, one in given.items():
+        declared = Table(f"{place} [profiles.{name}]", one)
+        if name == MATCHED or not name.isalpha() or not name.islower():
+            raise UsageError(f"{place}: [profiles.{name}] has no name for a profile; expected default or tuned.")
+        read[name] = Profile(
+            settings=settings_of(declared, f"{place} [profiles.{name}]", default={}),
+            command=declared.take("command", "a list of words", texts, default=NONE),
+        )
+        declared.done()
+    return read
 
 
 def _takes(given: Mapping[str, Mapping[str, Any]], place: str, target: str = "{target}") -> dict[Interface, Takes]:

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 from gatebench import histogram
 from gatebench.errors import GatebenchError, MachineError, UsageError
-from gatebench.model import Histogram, Load, Placement, Plan, Scenario, Step
+from gatebench.model import Histogram, Load, Part, Placement, Scenario, Step
 
 TIMEOUT_S = 10.0  # of one request
 SPARE_S = 30.0  # what a job may take beyond its warm-up and window: connecting, and ending
 SEARCH_WINDOWS = 24  # the most that a search may take
 SEARCH_STEP_S = 2.0  # what a step of a search may take beyond its window
-OPENED_PER_S = 1000.0  # connections to be held may be opened as slowly as this
+OPENED_PER_S = 400.0  # connections to be held may be opened as slowly as this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Job:
     window_s: float
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, load: Load, seed: int, host: str) -> Job:
+    def of(cls, part: Part, scenario: Scenario, load: Load, seed: int, host: str) -> Job:
         """Make the job of a trial."""
         return cls(
             scenario=scenario.path,
@@ -46,9 +46,9 @@ class Job:
             load=load,
             error_limit=scenario.error_limit,
             seed=seed,
-            warmup_slice_s=plan.warmup_slice_s,
-            warmup_limit_s=plan.warmup_limit_s,
-            window_s=plan.window_s,
+            warmup_slice_s=part.warmup_slice_s,
+            warmup_limit_s=part.warmup_limit_s,
+            window_s=part.window_s,
         )
 
     @property
@@ -114,6 +114,9 @@ class Figures:
     steps: tuple[Step, ...]  # of a search
     # Of the requests, by what their answers said in the header that the scenario has counted; empty without one.
     answered_by: Mapping[str, int] = field(default_factory=dict)
+    # Of held connections: those that answered later than within a second, and why others did not open.
+    late: int | None = None
+    unopened: Mapping[str, int] = field(default_factory=dict)
 
 
 class Generator(Protocol):
@@ -179,6 +182,8 @@ def read(document: Mapping[str, Any]) -> Figures:
         loop_lag_p99_s=document.get("loop_lag_p99_s"),
         steps=tuple(_step(step) for step in document.get("steps") or ()),
         answered_by=document.get("answered_by") or {},
+        late=connections.get("late"),
+        unopened=connections.get("unopened") or {},
     )
 
 

@@ -38,19 +38,20 @@ class _Process:
 
 @dataclass(slots=True)
 class Locust:
-    """Starts `python -m gatebench.load`."""
+    """Starts `python -m gatebench.load`, or another program that takes the same jobs."""
 
     scratch: Path
     name: str = "locust"
+    module: str = "gatebench.load"
 
     @contextlib.contextmanager
     def start(self, placement: Placement) -> Iterator[Generator]:
-        """Start the generator; it loads Locust while the server starts, and then waits for its job."""
+        """Start the generator; it imports all it needs while the server starts, and then waits for its job."""
         log = self.scratch / "generator.log"
         with contextlib.ExitStack() as cleanup:
             with uninterrupted(), log.open("wb") as errors, pinned(placement.generator):
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "gatebench.load"],
+                    [sys.executable, "-m", self.module],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,

@@ -28,19 +28,20 @@ from locust.util.load_locustfile import is_user_class
 
 from gatebench import histogram
 from gatebench.errors import MachineError, UsageError
-from gatebench.load.echo import HANDSHAKE_S
-from gatebench.load.engine import Engine
+from gatebench.load.engine import WATCH_S, Engine
+from gatebench.load.held import OPENING
 from gatebench.load.job import FORMAT, Job
-from gatebench.load.mix import Echo
-from gatebench.load.pacing import KEPT_S, ClosedLoop, Hold, OpenLoop, Pace
+from gatebench.load.kept import HANDSHAKE_S
+from gatebench.load.pacing import ClosedLoop, Hold, OpenLoop, Pace
 from gatebench.load.recorder import UNANSWERED, Recorder, Seen
 from gatebench.load.search import START, WINDOWS, highest
-from gatebench.load.seats import OPENING
 from gatebench.load.users import EngineUser, Shared
 
 OFFER_S = 6.0  # connections are offered no longer, and
-OFFERED_PER_S = 1000.0  # as much again as this rate of opening takes
+OFFERED_PER_S = 400.0  # as much again as this rate of opening takes, but
+TAKEN_S = HANDSHAKE_S + 2 * WATCH_S  # only while one opens within this: those tried by then have failed
 DRAIN_S = 2.0  # what was due in a window is waited for, no longer
+LATE_S = 3.0  # answers over held connections are waited for, after the window
 STOP_S = 1.0  # a user that takes longer to stop is left to the end of the process
 STUCK_S = 10.0  # beyond the sum of its parts, a measurement will not end by itself
 TICK_S = 0.02
@@ -87,7 +88,7 @@ def longest_s(job: Job) -> float:
     windows_s = job.window_s + DRAIN_S
     if job.load.kind == "search":
         windows_s = WINDOWS * (windows_s + job.warmup_slice_s) + 2 * LONGEST_WINDOW_S
-    return HANDSHAKE_S + offer_s(job) + job.warmup_limit_s + windows_s + KEPT_S + STOP_S + STUCK_S
+    return HANDSHAKE_S + offer_s(job) + job.warmup_limit_s + windows_s + LATE_S + STOP_S + STUCK_S
 
 
 def offer_s(job: Job) -> float:
@@ -131,13 +132,16 @@ class Trial:
     def _open_connections(self) -> None:
         """Wait until every user that needs a connection to begin has one, or none comes any more."""
         hold = self.shared.given
-        until = perf_counter() + offer_s(self.job)
+        offered_s = offer_s(self.job)
+        until = perf_counter() + offered_s
+        never_tried = f"still in line after {offered_s:g} s"
         while (hold.pending_count if isinstance(hold, Hold) else self.shared.opening()) and perf_counter() < until:
-            if isinstance(hold, Hold) and perf_counter() - hold.last_opened_s > HANDSHAKE_S:
-                break  # the server takes no more: those in line need not be tried
+            if isinstance(hold, Hold) and perf_counter() - hold.last_opened_s > TAKEN_S:
+                never_tried = f"given up, as none had opened for {TAKEN_S:g} s"
+                break
             gevent.sleep(TICK_S)
         if isinstance(hold, Hold):
-            hold.turn_away()
+            hold.turn_away(never_tried)
 
     def _closed_window(self, hold: Hold | None) -> dict[str, Any]:
         costs = Costs(self.shared)
@@ -145,7 +149,9 @@ class Trial:
         if hold is not None:
             hold.begin()
         sleep(self.job.window_s)
-        if hold is None:
+        if hold is not None:
+            hold.end()
+        else:
             for _ in range(self.job.connections - self.runner.user_count - self.recorder.stranded_users):
                 self.recorder.stranded("user ended before the window did")
         seen = self.recorder.close_window(self.shared.in_flight_since)
@@ -158,10 +164,10 @@ class Trial:
         self.recorder.open_window()
         sleep(self.job.window_s if window_s is None else window_s)
         end_s = perf_counter()
-        figures = costs.spent()
         rate, pace.rate = pace.rate, 0.0
         lag, due = np.array(pace.lag), np.array(pace.due)
         overrun = pace.overrun
+        figures = costs.spent()  # takes milliseconds, in which nothing must come due: it would be sent late
         until = end_s + min(self.job.timeout_s, DRAIN_S)
         while perf_counter() < until and self.shared.in_flight_since():
             gevent.sleep(TICK_S)
@@ -198,13 +204,19 @@ class Trial:
         highest(holds)
         return {**figures, "steps": steps}
 
-    def _kept(self, hold: Hold, opening_s: float) -> dict[str, float]:
-        """Wait for the last turns' echoes and count."""
-        until = perf_counter() + KEPT_S
+    def _kept(self, hold: Hold, opening_s: float) -> dict[str, Any]:
+        """Wait for what is still to be answered, and count."""
+        until = perf_counter() + LATE_S
         while perf_counter() < until and self.shared.in_flight_since():
             gevent.sleep(TICK_S)
-        counts = {"offered": self.job.load.size, "opened": hold.opened_count, "kept": hold.kept}
-        return {**counts, "opening_s": max(opening_s, 0.0)}
+        return {
+            "offered": self.job.load.size,
+            "opened": hold.opened_count,
+            "kept": hold.kept,
+            "late": hold.late,
+            "unopened": dict(hold.unopened_reasons),
+            "opening_s": max(opening_s, 0.0),
+        }
 
 
 class Costs:
@@ -312,11 +324,15 @@ def load_users(job: Job) -> list[type[Any]]:
         raise UsageError(
             f"the scenario {path} has no user class with a @task or a mix; derive one from gatebench.load.EngineUser"
         )
-    if load.kind == "hold" and not all(issubclass(one, EngineUser) and isinstance(one.mix, Echo) for one in classes):
+    engines = [one for one in classes if issubclass(one, EngineUser)]
+    if load.held and not (len(engines) == len(classes) and all(one.can_be_held() for one in engines)):
         raise UsageError(
-            f"{load} needs connections to hold; derive the users of {path} from EngineUser, with an Echo"
+            f"{load} needs connections to hold; derive the users of {path} from EngineUser, with an Echo, Events "
+            "or Requests"
         )
-    if load.paced and not all(issubclass(one, EngineUser) for one in classes):
+    if not load.held and any(one.only_listens() for one in engines):
+        raise UsageError(f"{load} needs users that ask, and those of {path} listen to events; take hold(CONNECTIONS)")
+    if load.paced and len(engines) < len(classes):
         raise UsageError(f"{load} needs users that wait for nobody; derive those of {path} from EngineUser")
     return classes
 

@@ -8,26 +8,27 @@ from __future__ import annotations
 from base64 import b64encode
 from random import Random
 
-from gatebench.load.connection import Connection, Owner, reason_of
+from gatebench.load.connection import Owner
 from gatebench.load.engine import Engine
 from gatebench.load.frames import CLOSE, PING, PONG, TEXT, Frames, accepted, frame, handshake
+from gatebench.load.kept import HeldConnection
 from gatebench.load.target import Target
 from gatebench.load.wire import WireError
 
-HANDSHAKE_S = 3.0  # a WebSocket whose handshake is not answered within it is not opened
 
-
-class EchoConnection(Connection):
+class EchoConnection(HeldConnection):
     """A connection over which WebSocket messages go out and their echoes come in; asked with nothing, it opens."""
 
-    __slots__ = ("_frames", "_key", "_path", "_random", "message", "unopened")
+    __slots__ = ("_frames", "_key", "_path", "_random", "message")
+
+    AWAITED = "echo"
+    ENDED_EARLY = "handshake not completed"
 
     def __init__(
         self, engine: Engine, target: Target, owner: Owner, timeout_s: float, *, path: str, random: Random
     ) -> None:
         super().__init__(engine, target, owner, timeout_s)
         self.message = b""  # the echo, where one has come
-        self.unopened = False  # the last failure was that it did not open
         self._path = target.prefix + path
         handshake(self._path, target.netloc, "")  # ValueError now and not in the engine
         self._random = random
@@ -43,15 +44,6 @@ class EchoConnection(Connection):
         if self.is_open and not self._out:
             self._transmit(frame(CLOSE, b"\x03\xe8", self._random.getrandbits(32)))
         super().close()
-
-    def expire(self, now: float) -> None:
-        """Fail the handshake or the echo that takes too long."""
-        limit_s = HANDSHAKE_S if self._opening else self._timeout_s
-        if self.busy and now - self.began > limit_s:
-            self._fail(
-                f"connection not opened within {limit_s:g} s" if self._opening else f"no echo within {limit_s:g} s",
-                now,
-            )
 
     def _ready(self) -> None:
         self._key = b64encode(self._random.randbytes(16)).decode("ascii")
@@ -102,16 +94,6 @@ class EchoConnection(Connection):
             self.message = message
             self.busy = False
             self.done("", now)
-
-    def _ended(self, now: float) -> None:
-        self._fail("handshake not completed" if self._opening else "connection closed before the echo", now)
-
-    def _lost(self, error: OSError, now: float) -> None:
-        self._fail(reason_of(error) if self._opening else "connection closed before the echo", now)
-
-    def _fail(self, reason: str, now: float) -> None:
-        self.unopened = self._frames is None
-        super()._fail(reason, now)
 
     def _shut(self) -> None:
         self._frames = None

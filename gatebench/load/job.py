@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gatebench.errors import UsageError
-from gatebench.model import LARGEST_LOAD, LOAD_KINDS, Load
+from gatebench.model import LARGEST_LOAD, Load, LoadKind
 
 FORMAT = 1
+KINDS: tuple[LoadKind, ...] = ("closed", "hold", "open", "poisson", "search")  # others are other programs'
 ERROR_LIMIT = 0.001  # where the job names none
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -84,7 +85,7 @@ def _share(data: Mapping[str, Any], key: str, *, default: float) -> float:
 
 def _load(data: Mapping[str, Any]) -> Load:
     kind, size = data.get("kind"), data.get("size")
-    if kind in LOAD_KINDS and type(size) is int and 1 <= size <= LARGEST_LOAD:
+    if kind in KINDS and type(size) is int and 1 <= size <= LARGEST_LOAD:
         return Load(kind=kind, size=size)
     raise UsageError(
         f"the job's load is {kind}({size}); it must be closed(USERS), hold(CONNECTIONS), open(RATE), poisson(RATE) "

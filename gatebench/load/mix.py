@@ -206,6 +206,15 @@ class Echo:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A stream of the server's events, `data: 1`, `data: 2` and so on, asked for once and listened to."""
+
+    path: str
+    every_s: float  # between one event and the next, as the path asks for it
+    name: str | None = None
+
+
 @dataclass(slots=True)
 class Sent:
     """One request as it goes out, with what is expected of its answer."""

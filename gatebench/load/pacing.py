@@ -6,7 +6,7 @@ Knows due times, and who is free. Must not know what is said, sockets or Locust.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from random import Random
 from time import perf_counter
@@ -23,6 +23,7 @@ class Seat(Protocol):
     """One connection's worth of load."""
 
     stay: int  # raised when it leaves or waits anew: what was to be said is not
+    listens: bool  # it says nothing while its connection is held
 
     @property
     def is_open(self) -> bool:
@@ -30,7 +31,7 @@ class Seat(Protocol):
 
     @property
     def began(self) -> float:
-        """Give when the last exchange did, by perf_counter."""
+        """Give when the last exchange did, by perf_counter; of one that listens, when the next event is due."""
 
     def open(self, now: float) -> None:
         """Open the connection, and say nothing; the pace hears whether it has opened."""
@@ -57,8 +58,8 @@ class Pace(Protocol):
     def opened(self, seat: Seat, now: float) -> None:
         """Hear that a seat asked to open has done so."""
 
-    def unopened(self, seat: Seat, now: float) -> None:
-        """Hear that a seat's connection did not open."""
+    def unopened(self, seat: Seat, now: float, reason: str) -> None:
+        """Hear that a seat's connection did not open, and why."""
 
     def ended(self, seat: Seat, now: float, *, good: bool) -> None:
         """Hear that what a seat said has been answered, or has failed."""
@@ -83,7 +84,7 @@ class ClosedLoop:
         """Have it speak at once."""
         seat.speak(now, now)
 
-    def unopened(self, seat: Seat, now: float) -> None:  # noqa: ARG002
+    def unopened(self, seat: Seat, now: float, reason: str) -> None:  # noqa: ARG002
         """Have the user end: without its connection it has nothing to say."""
         seat.finish()
 
@@ -164,7 +165,7 @@ class OpenLoop:
     def opened(self, seat: Seat, now: float) -> None:
         """Have it say what is due."""
 
-    def unopened(self, seat: Seat, now: float) -> None:
+    def unopened(self, seat: Seat, now: float, reason: str) -> None:  # noqa: ARG002
         """Give the seat to the next in line, as after any failure."""
         self.ended(seat, now, good=False)
 
@@ -226,7 +227,7 @@ class Leaving:
         """End the user."""
         seat.finish()
 
-    def unopened(self, seat: Seat, now: float) -> None:  # noqa: ARG002
+    def unopened(self, seat: Seat, now: float, reason: str) -> None:  # noqa: ARG002
         """End the user."""
         seat.finish()
 
@@ -240,17 +241,20 @@ class Leaving:
 
 
 class Hold:
-    """Connections are opened, and kept open; in a window each speaks once, at a time of its own."""
+    """Connections are opened, and kept open; in a window each speaks once at a time of its own, or is listened to."""
 
     paced = False
     losing = True
 
     def __init__(self, engine: Engine, window_s: float) -> None:
-        self.kept = 0  # answered within KEPT_S
+        self.kept = 0  # answered within KEPT_S, or heard until the end
+        self.late = 0  # answered later than that
+        self.unopened_reasons: Counter[str] = Counter()
         self.last_opened_s = perf_counter()
         self._engine = engine
-        # The last to speak has time for its echo in the window.
+        # The last to speak has time for its answer in the window.
         self._span_s = max(window_s - KEPT_S, window_s / 2)
+        self._begun_s = 0.0
         self._pending: dict[Seat, None] = {}
         self._row: list[Seat] = []
 
@@ -275,14 +279,16 @@ class Hold:
         self._row.append(seat)
         self.last_opened_s = now
 
-    def unopened(self, seat: Seat, now: float) -> None:  # noqa: ARG002
+    def unopened(self, seat: Seat, now: float, reason: str) -> None:  # noqa: ARG002
         """Have the user end."""
         self._pending.pop(seat, None)
+        self.unopened_reasons[reason] += 1
         seat.finish()
 
     def ended(self, seat: Seat, now: float, *, good: bool) -> None:
-        """Count it as kept where the echo came in time."""
-        self.kept += good and now - seat.began <= KEPT_S
+        """Count it as kept where the answer came in time."""
+        if good:
+            self._count(now - seat.began)
         if not seat.is_open:
             seat.finish()
 
@@ -290,16 +296,32 @@ class Hold:
         """Have it open no more."""
         self._pending.pop(seat, None)
 
-    def turn_away(self) -> None:
+    def turn_away(self, reason: str) -> None:
         """End the users that still wait for a connection."""
         for seat in list(self._pending):
-            seat.finish()
+            self.unopened(seat, perf_counter(), reason)
 
     def begin(self) -> None:
         """Let the turns begin."""
-        start = perf_counter()
-        for place, seat in enumerate(self._row):
-            self._engine.at(start + self._span_s * place / len(self._row), self._turn_of(seat))
+        start = self._begun_s = perf_counter()
+        speakers = [seat for seat in self._row if not seat.listens]
+        for place, seat in enumerate(speakers):
+            self._engine.at(start + self._span_s * place / len(speakers), self._turn_of(seat))
+
+    def end(self) -> None:
+        """Count those that listen, whose next event is in time or overdue by now."""
+        now = perf_counter()
+        for seat in self._row:
+            overdue_s = now - seat.began
+            # One that fell silent before the window began is neither kept nor late.
+            if seat.listens and seat.is_open and (overdue_s <= KEPT_S or seat.began >= self._begun_s):
+                self._count(overdue_s)
+
+    def _count(self, took_s: float) -> None:
+        if took_s <= KEPT_S:
+            self.kept += 1
+        else:
+            self.late += 1
 
     def _turn_of(self, seat: Seat) -> Turn:
         return lambda due, now: seat.speak(due, now) if seat.is_open else seat.finish()

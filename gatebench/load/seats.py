@@ -11,18 +11,15 @@ from random import Random
 from typing import Any, Protocol
 
 from gatebench.load.connection import UNASKED, Connection
-from gatebench.load.echo import EchoConnection
 from gatebench.load.engine import Engine
 from gatebench.load.mix import (
     BODIES_CHECKED,
     OTHER_BODY,
-    Echo,
     Flow,
     Rendering,
     Request,
     Sent,
     Step,
-    Template,
     Value,
     choice,
     mismatch,
@@ -36,7 +33,6 @@ from gatebench.load.wire import REMEMBERED_HEADS, Head, Parser, fields
 REPEAT_S = 0.1  # how long answers that equal a checked one, byte for byte, go without saying
 NOBODY = "none"  # said where an answer has not the header that is counted
 ANSWERER_CHARACTERS = 60  # of its value
-OPENING = "OPEN"  # the request type of a connection that did not open
 
 
 class Mix:
@@ -140,6 +136,8 @@ class Seat:
         "stay",
     )
 
+    listens = False
+
     def __init__(self, connection: Connection, lane: Lane, around: Around) -> None:
         self.connection = connection
         self.bodies_checked = 0
@@ -178,7 +176,7 @@ class Seat:
         self._user.finish()
 
     def open(self, now: float) -> None:
-        """Open the connection, and say nothing."""
+        """Open the connection, and have nothing counted; only seats that can hold one do."""
         raise NotImplementedError
 
     def speak(self, due: float, now: float) -> None:
@@ -200,8 +198,9 @@ class Seat:
         self.connection.close()
 
     def unasked(self) -> None:
-        """Count a failure of the last request, after whose answer more came."""
-        self._tally.failed(self._lane, 0.0, 0, UNASKED, self._user)
+        """Count a failure of the last request, after whose answer more came; a held connection is lost by it."""
+        if not self._pace.losing:
+            self._tally.failed(self._lane, 0.0, 0, UNASKED, self._user)
 
     def _drawn(self) -> bool:
         """Say whether this answer is one of those whose body is compared."""
@@ -229,10 +228,6 @@ class HttpSeat(Seat):
         self._one = mix.constant  # what every request is, where all are the same
         self._alike = mix.alike
         self._sent = mix.constant or mix.pick(around.user.random)[0]
-
-    def open(self, now: float) -> None:
-        """Have nothing to open: a connection of HTTP opens with its first request."""
-        self._pace.opened(self, now)
 
     def speak(self, due: float, _now: float) -> None:
         """Send the next request."""
@@ -290,10 +285,6 @@ class FlowSeat(Seat):
         self._known: dict[Value, bytes] = {}  # what the flow's values have become
         self._sent: Sent | None = None
 
-    def open(self, now: float) -> None:
-        """Have nothing to open: a connection of HTTP opens with its first request."""
-        self._pace.opened(self, now)
-
     def speak(self, due: float, _now: float) -> None:
         """Send the next request of the flow, or the first of another one."""
         self._due = due
@@ -339,51 +330,3 @@ class FlowSeat(Seat):
             self.bodies_checked += 1
             return "" if sent.fits(parser.body()) else OTHER_BODY
         return ""
-
-
-class EchoSeat(Seat):
-    """Messages over a WebSocket, and their echoes."""
-
-    __slots__ = ("_echoes", "_message", "_template", "_unopened")
-
-    def __init__(self, echo: Echo, around: Around) -> None:
-        name = echo.name or echo.path
-        self._echoes = EchoConnection(
-            around.engine, around.target, self, around.timeout_s, path=echo.path, random=around.user.random
-        )
-        super().__init__(self._echoes, around.tally.lane("WS", name), around)
-        self._template = Template(echo.message)
-        self._unopened = around.tally.lane(OPENING, name)
-        self._message: bytes | None = None  # None: the connection is being opened, and nothing is to be said
-
-    def open(self, now: float) -> None:  # noqa: ARG002
-        """Open the connection."""
-        self._message = None
-        self._echoes.ask(b"")
-
-    def speak(self, due: float, _now: float) -> None:
-        """Send the next message."""
-        self._due = due
-        random = self._user.random
-        self._message = self._template.fill({one: one.draw(random).encode() for one in self._template.values})
-        self._echoes.tell(self._message)
-
-    def done(self, reason: str, now: float) -> None:
-        """Compare the echo and count it."""
-        try:
-            if reason and self._echoes.unopened:
-                if not self._pace.losing:
-                    took_s = now - self._echoes.began
-                    self._tally.failed(self._unopened, took_s, 0, reason, self._user)
-                self._pace.unopened(self, now)
-            elif self._message is None:
-                self._pace.opened(self, now)
-            elif reason and self._pace.losing:
-                self._pace.ended(self, now, good=False)
-            else:
-                if not reason:
-                    self.bodies_checked += 1
-                    reason = "" if self._echoes.message == self._message else "echo other than the message"
-                self._count(reason, len(self._message), now)
-        except Exception as error:  # noqa: BLE001 - of a wait_time or a listener
-            self._user.finish(error)

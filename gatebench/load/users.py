@@ -20,9 +20,10 @@ from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
 from gatebench.load.client import Client
 from gatebench.load.engine import WATCH_S, Engine
-from gatebench.load.mix import Digits, Echo, Expect, Flow, Hex, Judge, Request, Whole
-from gatebench.load.pacing import Arrivals, ClosedLoop, OpenLoop, Pace
-from gatebench.load.seats import Around, Courses, EchoSeat, FlowSeat, HttpSeat, Mix, Seat
+from gatebench.load.held import EchoSeat, EventsSeat, HeldSeat, KeptSeat
+from gatebench.load.mix import Digits, Echo, Events, Expect, Flow, Hex, Judge, Request, Whole
+from gatebench.load.pacing import Arrivals, ClosedLoop, Hold, OpenLoop, Pace
+from gatebench.load.seats import Around, Courses, FlowSeat, HttpSeat, Mix, Seat
 from gatebench.load.tally import Tally
 from gatebench.load.target import HostError, Target
 
@@ -30,6 +31,7 @@ __all__ = [
     "Digits",
     "Echo",
     "EngineUser",
+    "Events",
     "Expect",
     "Flow",
     "Hex",
@@ -95,7 +97,7 @@ class Shared:
 
     def opening(self) -> bool:
         """Say whether a user waits for the connection it needs to begin."""
-        return any(isinstance(one, EchoSeat) and one.connection.opening for one in self._clients)
+        return any(isinstance(one, HeldSeat) and one.connection.opening for one in self._clients)
 
     def refusal(self, sentence: str) -> StopTest:
         """Make what ends a test that cannot begin."""
@@ -221,13 +223,13 @@ class Tasks(DefaultTaskSet):
 
 
 class EngineUser(User):
-    """A user that sends requests of a declared mix, or messages over a WebSocket: one connection of the engine.
+    """A user that sends requests of a declared mix or messages, or hears events: one connection of the engine.
 
     With a `rate`, requests arrive as the class's users together have it, whether or not answers come.
     """
 
     abstract = True
-    mix: Sequence[Request | Flow] | Echo = ()
+    mix: Sequence[Request | Flow] | Echo | Events = ()
     counted: str | None = None  # a header of the answers: how often it said what, in the window
     rate: float | None = None  # arrivals per second that each user adds; None: a closed loop
     arrivals: Arrivals = "constant"
@@ -260,18 +262,42 @@ class EngineUser(User):
     def _seated(self, around: Around) -> Seat:
         if isinstance(self.mix, Echo):
             return EchoSeat(self.mix, around)
+        if isinstance(self.mix, Events):
+            return EventsSeat(self.mix, around)
         mix = self._shared.mix(type(self), cast("str", self.host), self.mix)
-        return FlowSeat(mix, around) if isinstance(mix, Courses) else HttpSeat(mix, around)
+        if isinstance(mix, Courses):
+            return FlowSeat(mix, around)
+        return KeptSeat(mix, around) if isinstance(self._pace, Hold) else HttpSeat(mix, around)
+
+    @classmethod
+    def can_be_held(cls) -> bool:
+        """Say whether the class's connections can be opened, kept and asked once more."""
+        if isinstance(cls.mix, Echo | Events):
+            return True
+        plain = isinstance(cls.mix, list | tuple) and all(isinstance(one, Request) for one in cls.mix)
+        return plain and cls.counted is None
+
+    @classmethod
+    def only_listens(cls) -> bool:
+        """Say whether the class's users send nothing once their connections are open."""
+        return isinstance(cls.mix, Events)
 
     @classmethod
     def fault(cls) -> str | None:
         """Say what is wrong with what a class declares; None where nothing is seen to be."""
         if not cls.mix:
             return "has no mix; give it requests, as in mix = [Request('/')]"
-        if not isinstance(cls.mix, Echo) and not (isinstance(cls.mix, list | tuple) and all(map(_part, cls.mix))):
-            return f"has a mix that is neither an Echo nor a list of Requests and Flows of some: {cls.mix!r}"
-        if cls.counted is not None and (isinstance(cls.mix, Echo) or not isinstance(cls.counted, str)):
+        alone = isinstance(cls.mix, Echo | Events)
+        if not alone and not (isinstance(cls.mix, list | tuple) and all(map(_part, cls.mix))):
+            return f"has a mix that is no Echo, no Events and no list of Requests and Flows of some: {cls.mix!r}"
+        if cls.counted is not None and (alone or not isinstance(cls.counted, str)):
             return f"has something counted that is no header of an answer: {cls.counted!r}"
+        return cls._fault_of_rate()
+
+    @classmethod
+    def _fault_of_rate(cls) -> str | None:
+        if cls.rate is not None and cls.only_listens():
+            return "has a rate, but events come when the server sends them; leave the rate out"
         if cls.rate is not None and not (isinstance(cls.rate, int | float) and 0 < cls.rate <= MOST_ARRIVALS):
             return f"has a rate that is no number above 0 and up to {MOST_ARRIVALS:,} arrivals a second: {cls.rate!r}"
         if cls.arrivals not in get_args(Arrivals):

@@ -253,6 +253,15 @@ class Parser:
         body = self.data[self._at : self._at + self.length]
         return body if isinstance(body, bytes) else bytes(body)
 
+    def drain(self) -> bytes:
+        """Give what has come of a body whose length nobody knows, and forget it: it may never end."""
+        if self.head is None or self.head.length is not None or not isinstance(self.data, bytearray):
+            return b""
+        came = bytes(self.data)
+        self.data.clear()
+        self.length = 0
+        return came
+
     def rest(self) -> bytes:
         """Give what came after the complete answer."""
         return self._rest

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 Interface = Literal["wsgi", "asgi"]
 AnyInterface = Literal["wsgi", "asgi", "both"]  # of a stack alone, or of two behind one front
 Side = Literal["sync", "aio"]  # of apps/work
 ServiceKind = Literal["postgresql", "mysql", "redis", "http"]
 Setting = str | int | float | bool
+MATCHED = "matched"  # the profile that a server's own settings are
+
+
+def spelled(value: Setting) -> str:
+    """Spell a setting as a stack's name does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +96,14 @@ class Bridge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Other settings for a server than those that all are given alike."""
+
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # in the place of the server's
+    command: tuple[str, ...] = ()  # the same; empty where it is the server's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """One server in one way of running: a file in compose/servers/."""
 
@@ -106,6 +120,7 @@ class Server:
     needs: Mapping[str, str] = field(default_factory=dict)  # program or header -> Debian's package that has it
     takes: Mapping[Interface, Takes] = field(default_factory=dict)  # apps of the other interface
     tls: bool = False  # it speaks TLS only
+    profiles: Mapping[str, Profile] = field(default_factory=dict)  # beside its own settings, which are the matched
     folder: Path = Path()  # compose/, with launchers and bridges
 
 
@@ -117,13 +132,18 @@ class Stack:
     server: Server
     choices: tuple[Choice, ...] = ()  # of every axis, by name
     bridge: Bridge | None = None
+    given: Mapping[str, Setting] = field(default_factory=dict)  # in the place of the server's settings
+    profile: str = MATCHED
 
     @property
     def name(self) -> str:
-        """The stack's one name, `app+server[axis=value,…]`; what it has by default is not said."""
+        """The stack's one name, `app+server[axis=value,…]@profile`; what it has by default is not said."""
         said = [f"bridge={self.bridge.name}"] if self.bridge else []
         said += [str(choice) for choice in self.choices if not choice.default]
-        return f"{self.app.name}+{self.server.name}" + (f"[{','.join(sorted(said))}]" if said else "")
+        said += [f"{key}={spelled(value)}" for key, value in self.given.items()]
+        brackets = f"[{','.join(sorted(said))}]" if said else ""
+        profile = "" if self.profile == MATCHED else f"@{self.profile}"
+        return f"{self.app.name}+{self.server.name}{brackets}{profile}"
 
     @property
     def interface(self) -> Interface:
@@ -153,7 +173,18 @@ class Stack:
         known = {*self.server.settings, "concurrency"}
         changed = {key: value for choice in self.choices for key, value in choice.settings.items()}
         changed |= self._takes.settings if self._takes else {}
-        return {**self.server.settings, **{key: value for key, value in changed.items() if key in known}}
+        changed = {key: value for key, value in changed.items() if key in known}
+        found = {**self.server.settings, **self._profile.settings, **changed, **self.given}
+        return resolved(found)
+
+    @property
+    def _profile(self) -> Profile:
+        return self.server.profiles.get(self.profile, Profile())
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words that start it, with placeholders."""
+        return self._profile.command or self.server.command
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -233,6 +264,15 @@ class Stack:
         return self.server.needs
 
 
+def resolved(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Give settings with others in the place of those that follow them: "{threads}" is as many as threads."""
+    return {key: settings.get(value[1:-1], value) if _follows(value) else value for key, value in settings.items()}
+
+
+def _follows(value: Setting) -> TypeGuard[str]:
+    return isinstance(value, str) and value.startswith("{") and value.endswith("}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
     """What stands in front of two stacks and deals requests out: a file in compose/fronts/."""
@@ -255,6 +295,7 @@ class Mixed:
     wsgi: Stack
     asgi: Stack
     interface: Literal["both"] = "both"
+    profile: str = MATCHED
     scheme: str = "http"
     ready: str = "/plaintext"
     concurrency: None = None
@@ -355,3 +396,5 @@ class Scenario:
     services: tuple[str, ...]  # the services those routes need
     error_limit: float = 0.001  # share of requests that may fail before a trial is void
     front: bool = False  # it is about two stacks behind one front
+    holds: bool = False  # its connections can be held open
+    waits_s: float | None = None  # what each request waits by design

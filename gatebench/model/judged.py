@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gatebench.model.declared import AnyInterface
+from gatebench.model.planned import LoadKind
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -30,8 +33,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The ratio of an ASGI stack to a WSGI stack on one scenario, load and metric, over blocks."""
+    """The ratio of an ASGI stack to a WSGI stack on one scenario, load and metric, over a part's blocks."""
 
+    part: str  # of the plan
     scenario: str
     load: str
     metric: str
@@ -48,8 +52,72 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One load of a sweep."""
+
+    size: int  # users, or arrivals a second
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One pair on one metric over loads of one kind, by rising size: where ASGI's gain begins and ends."""
+
+    part: str
+    scenario: str
+    metric: str
+    wsgi: str  # stack
+    asgi: str  # stack
+    points: tuple[Point, ...]  # every size measured, also those without a ratio
+    gains_from: int | None  # the smallest size from which on the gain is evident at every measured one
+    gains_to: int | None  # the largest size of those; None where there is no gains_from
+    loses_at: tuple[int, ...]  # where WSGI's gain is evident
+    why: str
+    kind: LoadKind = "closed"
+    not_yet_at: int | None = None  # the largest size below gains_from with a ratio: there the gain is not evident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One step of a ladder: what a layer adds."""
+
+    name: str
+    stacks: tuple[str, str | None]  # with the layer, and without it; None where it is the first
+    cost_us: Estimate | None  # server CPU, µs a request; below 0 where the layer saves some
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Where the CPU time of a request goes on one scenario; the rungs sum to the total."""
+
+    part: str
+    scenario: str
+    side: str  # "wsgi", "asgi", or "swaps": from the one framework and server to the other
+    rungs: tuple[Rung, ...]
+    total_us: Estimate | None
+    why: str  # how steps and total were made, or why there are none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One stack on one scenario, load and metric, over a part's blocks."""
+
+    part: str
+    stack: str
+    interface: AnyInterface
+    scenario: str
+    load: str
+    metric: str
+    estimate: Estimate | None
+    trials: int
+    valid: int  # of the trials
+    reasons: str  # why trials gave no figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One row of the published comparison."""
+    """One row of the published comparison, and what settles it."""
 
     table: str
     key: str
@@ -62,9 +130,25 @@ class Claim:
     factor: float | None  # None where none was published
     at_least: bool
     lower_is_better: bool
-    scenario: str | None  # which measurement settles it; None: none yet
-    load: str | None  # kind of load, "closed" or "hold"
-    metric: str | None
+    how: str | None = None  # which judge settles it; None: none
+    parts: tuple[str, ...] = ()  # of plans, whose trials settle it: the better evidence first
+    also: tuple[str, ...] = ()  # parts that bear on it with the published pair's like alone
+    scenarios: tuple[str, ...] = ()  # of those parts; none named: all of them
+    load: str | None = None  # kind of load, "closed" or "hold"; None: whatever the part has
+    metric: str | None = None
+    names: tuple[str, ...] = ()  # of the apps, servers, bridges or stacks that it is about
+    protocols: tuple[str, ...] = ()  # entries of gatebench.protocols, any of which will do
+    stars: int | None = None  # as published, out of five
+    defined: tuple[str, ...] = ()  # the interfaces whose specification has the capability
+    limit: int | None = None  # concurrent requests up to which, or from which on, a rule is said to hold
+    said: str | None = None  # of a fact, by us
+    see: str | None = None  # the row, or the one row of the table, whose verdict it follows
+    near: str | None = None  # the measured row that comes nearest to an opinion
+
+    @property
+    def name(self) -> str:
+        """Its place in the comparison: "performance.simple"."""
+        return f"{self.table}.{self.key}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +156,8 @@ class Verdict:
     """What is said of a claim: a word, and why."""
 
     claim: Claim
-    word: str  # confirmed, overstated, understated, reversed, undecided, not yet measured, not measurable, void
+    word: str  # one of those in docs/method.md
     why: str
-    comparison: Comparison | None = None
+    comparison: Comparison | None = None  # what it rests on, where that is one ratio
+    wsgi: str = ""  # what was measured on this side, in words, where it rests on anything else
+    asgi: str = ""

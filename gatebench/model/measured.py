@@ -11,6 +11,7 @@ from gatebench.model.planned import Placement, Plan
 
 Status = Literal["ok", "void", "failed"]
 Fault = Literal["contract", "machine", "impossible"]
+Answer = Literal["yes", "no", "untried"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,27 @@ class ControlGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connects:
+    """Fresh connections, opened and asked once each; timed from the first SYN to the first byte of the answer."""
+
+    asked: int
+    refused: int
+    unanswered: int  # for as long as they were waited for
+    times: Histogram  # of those not refused; who was not answered counts with as long as was waited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """Whether a stack speaks a protocol, found by speaking it."""
+
+    protocol: str  # an entry of gatebench.protocols
+    answer: Answer
+    why: str  # what was seen
+    figure: float | None = None  # where the protocol has one, such as the streams that a worker keeps
+    transcript: str | None = None  # what was sent and what came, where the answer is "no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One trial as it came out: one JSON line. docs/results.md documents every field."""
 
@@ -92,6 +114,7 @@ class Run:
     started_at: str  # UTC, ISO 8601
     elapsed_s: float | None = None  # the whole trial, start of the server to its end
     placement: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    part: str | None = None  # of the plan; cells are compared within it
     # what became of it
     status: Status = "failed"
     reason: str | None = None  # why it is void or failed
@@ -112,7 +135,12 @@ class Run:
     answered_by: Mapping[str, int] = field(default_factory=dict)  # of those answered as expected, by whom
     connections_offered: int | None = None
     connections_opened: int | None = None
-    connections_kept: int | None = None
+    connections_kept: int | None = None  # they answered within a second
+    connections_late: int | None = None  # they answered later than that
+    unopened_reasons: Mapping[str, int] = field(default_factory=dict)  # why connections did not open
+    connect_at_rest: Connects | None = None  # fresh connections before the load
+    connect_under_load: Connects | None = None  # and in the window, beside it
+    capabilities: tuple[Capability, ...] = ()
     # what it saw of arrivals by a clock; the figures above are then of those due within the window
     arrivals_due: int | None = None
     arrivals_ended: int | None = None  # answers, good or bad, that came within the window
@@ -122,6 +150,7 @@ class Run:
     search_steps: tuple[Step, ...] = ()  # in the order in which they were tried
     # what it cost
     ready_s: float | None = None  # from start to the first good answer
+    server_at_rest: Usage = Usage()  # after the first contract, before the load
     server: Usage = Usage()
     server_group: ControlGroup = ControlGroup()
     generator: Usage = Usage()
@@ -156,7 +185,10 @@ class Session:
     ceilings: Mapping[str, float]  # "keep-alive", "close", "websocket" -> requests/s on a do-nothing server
     surroundings: Mapping[str, Setting] = field(default_factory=dict)  # why this backend; engine, network, limits
     scenarios: Mapping[str, str] = field(default_factory=dict)  # scenario -> its title
+    waits: Mapping[str, float] = field(default_factory=dict)  # scenario -> seconds that a request waits by design
+    declared: Mapping[str, str] = field(default_factory=dict)  # what was declared -> digest of its files
     runs: tuple[Run, ...] = ()
     ended_at: str | None = None  # None where the session was killed
-    interrupted: bool = False  # stopped by its user before all trials were made
+    interrupted: bool = False  # stopped by its user, or by the time it was given, before all trials were made
+    resumed: tuple[str, ...] = ()  # when it was gone on with, and at which commit
     notices: tuple[str, ...] = ()  # what was found wrong with the file and worked around

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from gatebench import claims, store, tables
+from gatebench import attribution, claims, store, sweeps, tables
 from gatebench.errors import UsageError
 from gatebench.report import page, published
 from gatebench.report.published import Headline
-from gatebench.report.sections import sections
+from gatebench.report.sections import Found, sections
 
 __all__ = ["Built", "Headline", "build"]
 
@@ -43,9 +43,21 @@ def build(path: Path, out: Path) -> Built:
     session = store.read(path)
     rows = claims.load()
     compared = tables.comparisons(session)
-    shown = published.tables(claims.judge(rows, compared))
-    values = page.content(session, shown, sections(session, compared, rows), compared)
+    swept = sweeps.sweeps(compared)
+    verdicts = claims.judge(rows, claims.gather(session, compared, swept))
+    shown = published.tables(verdicts)
+    found = Found(
+        session=session,
+        comparisons=compared,
+        claims=rows,
+        verdicts=verdicts,
+        sweeps=swept,
+        ladders=attribution.ladders(session),
+    )
+    values = page.content(session, shown, sections(found), compared)
+    spoken = tables.capabilities(session)
     frames = {
+        **({} if spoken.empty else {"capabilities": spoken}),
         "cells": tables.cells(session),
         "columns": tables.column_frame(),
         "comparisons": tables.comparison_frame(compared),

@@ -6,7 +6,7 @@ Knows all values that the templates show. Must not write files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -15,9 +15,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from gatebench.metrics import show
-from gatebench.model import Comparison, Run, Session, Setting
-from gatebench.report.published import DECIDED, Measured, PublishedTable, Row
+from gatebench.claims import DECIDED, SILENT
+from gatebench.metrics import blocks, show
+from gatebench.model import Comparison, Part, Run, Session, Setting
+from gatebench.report.published import Measured, PublishedTable, Row
 from gatebench.report.sections import Section
 from gatebench.stats import ENOUGH, LEVEL
 
@@ -50,10 +51,11 @@ def content(
 ) -> dict[str, Any]:
     """Give everything the templates show, by name."""
     valid = sum(run.status == "ok" for run in session.runs)
-    tiles = [(row, each) for table in published if table.figures for row in table.rows if (each := _first(row))]
+    rows_of_factors = [row for table in published if table.figures for row in table.rows if row.factor]
+    tiles = [(row, each) for row in rows_of_factors if (each := _first(row))]
     rows = [(row, each) for table in published for row in table.rows for each in row.measured]
     ratios = sum(each.ratio is not None for each in compared)
-    decided = sum(each.word in DECIDED for _, each in rows)
+    decided = sum(each.word in DECIDED and each.has_figure for _, each in rows)
     return {
         "session": session,
         "valid": valid,
@@ -61,17 +63,19 @@ def content(
         "summary": _summary(session, valid, tiles),
         "tiles": tiles,
         "published": published,
-        "unmeasured": sum(not table.figures for table in published),
+        "silent": SILENT,
+        "unmeasured": sum(not (table.figures or table.told) for table in published),
         "sections": sections,
         "ratios": ratios,
         "decided": decided,
         "misses": _by_chance(ratios),
         "wrong": _by_chance(decided),
-        "few": session.plan.blocks < ENOUGH,
+        "few": _fewest(session) < ENOUGH,
+        "spoken": any(run.capabilities for run in session.runs),
         "share": measuring_share(session),
         "facts": _facts(session),
         "matrices": _matrices(session),
-        "rejected": _rejected(session.runs),
+        "rejected": _rejected(session),
         "stacks": session.plan.stacks,
     }
 
@@ -131,6 +135,7 @@ def _first(row: Row) -> Measured | None:
     return next((each for each in row.measured if each.has_figure), None)
 
 
+WIDEST = 12  # stacks that stand beside each other; more of them stand below each other
 PARTS = (
     ("settings", "Settings of each stack"),
     ("versions", "Versions installed for each stack"),
@@ -154,9 +159,10 @@ def _banners(session: Session, valid: int) -> list[tuple[str, str]]:
     if not valid:
         text = "No trial of this session is valid, so the page holds no figure; the last section says why."
         found.append(("alarm", text))
-    if valid and session.plan.blocks < ENOUGH:
+    if valid and _fewest(session) < ENOUGH:
+        some = "" if len(session.plan.parts) == 1 else "Some parts have few blocks, at least one of them "
         text = (
-            f"{session.plan.blocks} blocks only: intervals are wide, rest on an assumption that {ENOUGH} blocks "
+            f"{some}{blocks(_fewest(session))} only: intervals are wide, rest on an assumption that {ENOUGH} blocks "
             "would not need, and are marked few."
         )
         found.append(("note", text))
@@ -167,8 +173,16 @@ def _banners(session: Session, valid: int) -> list[tuple[str, str]]:
     return found + [("note", notice) for notice in session.notices]
 
 
+def _fewest(session: Session) -> int:
+    """Give the smallest number of blocks of a part; what is spoken once is no figure."""
+    measured = [
+        part.blocks for part in session.plan.parts if any(each.load.kind != "speak" for each in part.measures)
+    ]
+    return min(measured, default=ENOUGH)
+
+
 def _summary(session: Session, valid: int, tiles: Sequence[tuple[Row, Measured]]) -> str:
-    said = [f"{valid} of {len(session.runs)} trials in {session.plan.blocks} blocks are valid."]
+    said = [f"{valid} of {len(session.runs)} trials in {blocks(session.plan.blocks)} are valid."]
     if tiles:
         pair = tiles[0][1]
         said.append(f"How many times better {pair.asgi_stack} did than {pair.wsgi_stack}:")
@@ -199,9 +213,9 @@ def _facts(session: Session) -> list[tuple[str, str]]:
         ("Started", session.started_at),
         ("Lasted", _duration(_wall_s(session))),
         ("In measuring windows", "—" if share is None else f"{share:.0%} of the time"),
-        ("Blocks and seed", f"{session.plan.blocks} blocks, seed {session.plan.seed}"),
-        ("Window", f"{session.plan.window_s:g} s after at most {session.plan.warmup_limit_s:g} s of warm-up"),
-        ("Profile", session.plan.profile),
+        ("Blocks and seed", f"{blocks(session.plan.blocks)}, seed {session.plan.seed}"),
+        *(("Window", _window(part)) for part in session.plan.parts[:1] if len(session.plan.parts) == 1),
+        ("Profile", ", ".join(dict.fromkeys(run.profile for run in session.runs)) or "none"),
         ("Backend", session.backend),
         *((f"{name[0].upper()}{name[1:]}", _setting(value)) for name, value in session.surroundings.items()),
         ("Commit", session.commit or "not known"),
@@ -218,6 +232,10 @@ def _facts(session: Session) -> list[tuple[str, str]]:
     ]
 
 
+def _window(part: Part) -> str:
+    return f"{part.window_s:g} s after at most {part.warmup_limit_s:g} s of warm-up"
+
+
 def _cpus(cpus: Sequence[int]) -> str:
     return ", ".join(str(cpu) for cpu in cpus) or "none"
 
@@ -228,11 +246,15 @@ def _duration(seconds: float) -> str:
 
 
 def _matrices(session: Session) -> list[Matrix]:
-    made = []
     planned = [stack for stack in session.plan.stacks if stack in session.stacks]
     stacks = dict.fromkeys([*planned, *session.stacks])
+    made = [_parts(session)] if len(session.plan.parts) > 1 else []
     for part, title in PARTS:
         columns = {stack: session.stacks[stack].get(part, {}) for stack in stacks}
+        if len(columns) > WIDEST:
+            listed = ((stack, (_listed(column),)) for stack, column in columns.items() if column)
+            made.append(Matrix(title=title, heads=("values",), rows=tuple(listed)))
+            continue
         names = sorted({name for column in columns.values() for name in column})
         rows = tuple((name, tuple(_setting(column.get(name)) for column in columns.values())) for name in names)
         made.append(Matrix(title=title, heads=tuple(columns), rows=rows))
@@ -245,17 +267,32 @@ def _matrices(session: Session) -> list[Matrix]:
     return [matrix for matrix in made if matrix.rows]
 
 
+def _parts(session: Session) -> Matrix:
+    rows = (
+        (part.name, (part.title, str(len(part.stacks)), str(part.blocks), str(part.server_cpus), _window(part)))
+        for part in session.plan.parts
+    )
+    heads = ("title", "stacks", "blocks", "CPUs of the server", "window")
+    return Matrix(title="Parts of the plan", heads=heads, rows=tuple(rows))
+
+
+def _listed(column: Mapping[str, Setting]) -> str:
+    return ", ".join(f"{name} {_setting(value)}" for name, value in sorted(column.items()))
+
+
 def _setting(value: Setting | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "—" if value is None else str(value)
 
 
-def _rejected(runs: Sequence[Run]) -> list[Rejected]:
+def _rejected(session: Session) -> list[Rejected]:
     groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
+    several = len(session.plan.parts) > 1
+    for run in session.runs:
         if run.status != "ok":
-            key = f"{run.stack}, {run.scenario}, {run.load}", run.status, run.reason or "no reason was given"
+            part = f"{run.part}: " if several else ""
+            key = f"{part}{run.stack}, {run.scenario}, {run.load}", run.status, run.reason or "no reason was given"
             groups.setdefault(key, []).append(run)
     return [
         Rejected(

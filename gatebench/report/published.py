@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gatebench.claims import advantage
+from gatebench.claims import SILENT, advantage
 from gatebench.metrics import TABLE, TIMES, show
 from gatebench.model import Claim, Comparison, Estimate, Verdict
+from gatebench.sweeps import gain
 
 FIGURES = ("performance", "connections_10000")  # the tables of figures and factors; the others are of words
 TITLES = {
@@ -27,7 +28,6 @@ TITLES = {
     "mixed_deployment": "Both side by side, and shares of traffic",
     "advice": "Advice",
 }
-DECIDED = ("confirmed", "overstated", "understated", "reversed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class Measured:
     factor: Shown
     few: bool
     has_figure: bool
+    wsgi_said: str = ""  # what was measured, in words, where it is no single figure
+    asgi_said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class PublishedTable:
     name: str
     title: str
     figures: bool
+    told: bool  # whether any of its rows rests on a trial
     rows: tuple[Row, ...]
 
 
@@ -87,16 +90,20 @@ class Headline:
 
 def tables(verdicts: Sequence[Verdict]) -> tuple[PublishedTable, ...]:
     """Put verdicts back into the published tables."""
-    claims = dict.fromkeys(verdict.claim for verdict in verdicts)
-    names = dict.fromkeys(claim.table for claim in claims)
+    by_claim: dict[Claim, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_claim.setdefault(verdict.claim, []).append(verdict)
+    names = dict.fromkeys(claim.table for claim in by_claim)
+    made = {name: [found for claim, found in by_claim.items() if claim.table == name] for name in names}
     return tuple(
         PublishedTable(
             name=name,
             title=TITLES.get(name, name),
             figures=name in FIGURES,
-            rows=tuple(_row(claim, verdicts) for claim in claims if claim.table == name),
+            told=any(verdict.word not in SILENT for row in rows for verdict in row),
+            rows=tuple(_row(found) for found in rows),
         )
-        for name in names
+        for name, rows in made.items()
     )
 
 
@@ -106,8 +113,8 @@ def headline(published: Iterable[PublishedTable]) -> tuple[Headline, ...]:
         Headline(
             label=row.claim.label,
             claimed=f"{row.claim.wsgi} : {row.claim.asgi}" + (f", {row.factor}" if row.claim.factor else ""),
-            wsgi=_joined(each.wsgi_stack, each.wsgi),
-            asgi=_joined(each.asgi_stack, each.asgi),
+            wsgi=each.wsgi_said or _joined(each.wsgi_stack, each.wsgi),
+            asgi=each.asgi_said or _joined(each.asgi_stack, each.asgi),
             factor=_joined("", each.factor),
             verdict=each.word,
             measured=each.has_figure,
@@ -132,13 +139,10 @@ def shown(estimate: Estimate | None, unit: str) -> Shown:
     )
 
 
-def _row(claim: Claim, verdicts: Sequence[Verdict]) -> Row:
+def _row(verdicts: Sequence[Verdict]) -> Row:
+    claim = verdicts[0].claim
     factor = "" if claim.factor is None else f"{'≥ ' * claim.at_least}{claim.factor:,g}{TIMES}"
-    return Row(
-        claim=claim,
-        factor=factor,
-        measured=tuple(_measured(verdict) for verdict in verdicts if verdict.claim == claim),
-    )
+    return Row(claim=claim, factor=factor, measured=tuple(map(_measured, verdicts)))
 
 
 def _measured(verdict: Verdict) -> Measured:
@@ -155,6 +159,8 @@ def _measured(verdict: Verdict) -> Measured:
             factor=nothing,
             few=False,
             has_figure=False,
+            wsgi_said=verdict.wsgi,
+            asgi_said=verdict.asgi,
         )
     unit = TABLE[comparison.metric][0].unit
     return Measured(
@@ -173,12 +179,14 @@ def _measured(verdict: Verdict) -> Measured:
 def _factor(claim: Claim, comparison: Comparison) -> Shown:
     if comparison.ratio is None:
         return Shown(value="—")
-    return bounded(shown(advantage(claim, comparison.ratio), TIMES), comparison)
+    # Where no factor was published, whichever way the metric is better is the better one.
+    better = gain(comparison) if claim.factor is None else advantage(claim, comparison.ratio)
+    return bounded(shown(better, TIMES), comparison)
 
 
 def bounded(factor: Shown, comparison: Comparison) -> Shown:
     """Mark a factor of connections as a bound, where one side kept all that were offered."""
-    if comparison.asgi_at_limit == comparison.wsgi_at_limit:
+    if comparison.ratio is None or comparison.asgi_at_limit == comparison.wsgi_at_limit:
         return factor
     return replace(factor, value=f"{'≥' if comparison.asgi_at_limit else '≤'} {factor.value}")
 

@@ -1,0 +1,56 @@
+"""The verb that judges: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from gatebench import store
+from gatebench.cli.terms import app, out
+from gatebench.errors import UntrustedError, UsageError
+from gatebench.own import NAME as OWN_SCENARIO
+
+if TYPE_CHECKING:
+    from gatebench.report import Built
+
+
+@app.command()
+def report(
+    results: Annotated[
+        Path | None, typer.Argument(help="A results file.", show_default="the newest in results/")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("reports"),
+) -> None:
+    """Make index.html, report.md and tables/*.csv from a results file alone."""
+    from gatebench import report as reports  # noqa: PLC0415 - matplotlib and pandas cost a second
+
+    path = results or _newest()
+    built = reports.build(path, folder)
+    if {*store.read(path).scenarios} == {OWN_SCENARIO}:  # nobody published anything about it
+        _end(built)
+        return
+    table = Table(title="The published comparison, measured here")
+    for heading in ("row", "claimed", "WSGI", "ASGI", "factor", "verdict"):
+        table.add_column(heading)
+    for row in built.headline:
+        table.add_row(*map(escape, (row.label, row.claimed, row.wsgi, row.asgi, row.factor, row.verdict)))
+    out.print(table)
+    _end(built)
+
+
+def _end(built: Built) -> None:
+    """Name the page; one without a valid trial is nothing to trust, whereas a session need not settle any row."""
+    out.print(str(built.page), soft_wrap=True, highlight=False, markup=False)
+    if not built.valid:
+        raise UntrustedError(f"The page {built.page} holds no figure: no trial is valid; it says why.")
+
+
+def _newest() -> Path:
+    found = sorted(Path("results").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError("There is no results file in results/; run `gatebench run` first, or name a file.")
+    return found[-1]

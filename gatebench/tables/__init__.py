@@ -1,0 +1,32 @@
+"""Runs to tables: tidy pandas frames, and the ratio of every ASGI stack to every WSGI stack.
+
+Knows sessions, metrics and statistics; COLUMNS describes every column. A void or failed trial gives no figure here,
+and trials are paired by their block, never by their place. Must not know claims or pages.
+"""
+
+from gatebench.tables.columns import COLUMNS, column_frame
+from gatebench.tables.comparing import MEMORY, UNLIKE, comparisons
+from gatebench.tables.frames import capabilities, cells, comparison_frame, runs, void
+from gatebench.tables.grouping import block_values
+from gatebench.tables.meaning import ANSWERED, CONTAINED, HELD, KNOCKED, WAITING, compared_of, metrics_of
+
+__all__ = [
+    "ANSWERED",
+    "COLUMNS",
+    "CONTAINED",
+    "HELD",
+    "KNOCKED",
+    "MEMORY",
+    "UNLIKE",
+    "WAITING",
+    "block_values",
+    "capabilities",
+    "cells",
+    "column_frame",
+    "compared_of",
+    "comparison_frame",
+    "comparisons",
+    "metrics_of",
+    "runs",
+    "void",
+]

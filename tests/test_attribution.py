@@ -1,0 +1,178 @@
+import math
+from dataclasses import replace
+
+import pytest
+import sessions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sessions import Truth, make_void
+
+from gatebench import attribution
+from gatebench.attribution import CORNERS, LADDER, STACKS, SWAPS
+from gatebench.model import Estimate, Ladder, Part, Run, Session
+
+# What is so: µs a request of server and interface, routing core, framework, and of what each scenario asks for.
+LAYERS = {"wsgi": (100.0, 30.0, 70.0), "asgi": (40.0, -5.0, 85.0)}
+ASKED = {"plain": 0.0, "db": 250.0, "external": 400.0}
+WHOLE = {"wsgi": 200.0, "asgi": 120.0}
+
+
+def true_cost(stack: str, scenario: str, size: int) -> float | None:
+    side = sessions.interface_of(stack)
+    layers = STACKS[side].index(stack) + 1
+    return sum(LAYERS[side][:layers]) + ASKED[scenario]
+
+
+def ladder_part(blocks: int = 6) -> Part:
+    stacks = [*STACKS["wsgi"], *STACKS["asgi"]]
+    return sessions.part(LADDER, stacks, [f"{scenario} closed(64)" for scenario in ASKED], blocks=blocks)
+
+
+def swaps_part() -> Part:
+    return sessions.part(SWAPS, CORNERS, ["plain closed(64)"])
+
+
+def climbed(
+    noise: float = 0.0, spoil: sessions.Spoil = lambda run: run, blocks: int = 6
+) -> dict[tuple[str, str], Ladder]:
+    session = sessions.session(parts=[ladder_part(blocks)], truth=Truth(cost_us=true_cost, noise=noise), spoil=spoil)
+    return {(each.scenario, each.side): each for each in attribution.ladders(session)}
+
+
+def swapped(costs: dict[str, float], noise: float = 0.0) -> Ladder:
+    truth = Truth(cost_us=lambda stack, scenario, size: costs[stack], noise=noise)
+    [found] = attribution.ladders(sessions.session(parts=[swaps_part()], truth=truth))
+    return found
+
+
+def values(ladder: Ladder) -> list[float]:
+    return [rung.cost_us.value for rung in ladder.rungs if rung.cost_us is not None]
+
+
+def whole(ladder: Ladder) -> Estimate:
+    assert ladder.total_us is not None
+    return ladder.total_us
+
+
+def test_a_ladder_finds_what_each_layer_costs() -> None:
+    found = climbed()
+    assert set(found) == {(scenario, side) for scenario in ASKED for side in STACKS}
+    for side in STACKS:
+        plain, db = found["plain", side], found["db", side]
+        assert [rung.name for rung in plain.rungs] == ["server and interface", "routing core", "framework"]
+        assert values(plain) == pytest.approx(LAYERS[side])
+        assert values(db) == pytest.approx([*LAYERS[side], ASKED["db"]])
+        assert whole(db).value == pytest.approx(sum(LAYERS[side]) + ASKED["db"])
+
+
+def test_a_step_that_saves_is_shown_below_zero() -> None:
+    assert values(climbed()["plain", "asgi"])[1] == pytest.approx(-5)
+
+
+def test_each_rung_names_its_stacks_and_driver_and_service_are_one_step() -> None:
+    rungs = climbed()["db", "wsgi"].rungs
+    bare, routed, framework = STACKS["wsgi"]
+    assert [rung.stacks for rung in rungs] == [
+        (bare, None),
+        (routed, bare),
+        (framework, routed),
+        (framework, framework),
+    ]
+    assert rungs[-1].name == "driver and service"
+    assert "cannot be told apart" in rungs[-1].note
+
+
+@given(st.integers(min_value=2, max_value=7), st.floats(min_value=0.5, max_value=20))
+@settings(max_examples=10, deadline=None)
+def test_steps_sum_to_the_whole_however_noisy_the_blocks(blocks: int, noise: float) -> None:
+    for found in climbed(noise=noise, blocks=blocks).values():
+        assert math.fsum(values(found)) == pytest.approx(whole(found).value, rel=1e-9)
+        assert whole(found).few == (blocks < 6)
+
+
+def test_every_step_has_an_interval_that_holds_the_truth() -> None:
+    for (_, side), found in climbed(noise=1.0).items():
+        for rung, truth in zip(found.rungs, LAYERS[side], strict=False):
+            assert rung.cost_us is not None
+            assert rung.cost_us.low is not None
+            assert rung.cost_us.high is not None
+            assert rung.cost_us.low - 3 < truth < rung.cost_us.high + 3
+
+
+def test_a_layer_without_valid_trials_is_merged_with_the_next_and_it_is_said() -> None:
+    routed = STACKS["wsgi"][1]
+    found = climbed(spoil=lambda run: make_void(run) if run.stack == routed else run)["plain", "wsgi"]
+    assert [rung.name for rung in found.rungs] == ["server and interface", "routing core, framework"]
+    assert values(found) == pytest.approx([100, 100])
+    assert found.rungs[1].note == f"{routed} has too few valid trials, so routing core is within"
+    assert whole(found).value == pytest.approx(200)
+
+
+def test_of_two_blocks_a_layer_with_one_valid_trial_is_merged_with_the_next() -> None:
+    routed = STACKS["wsgi"][1]
+
+    def spoil(run: Run) -> Run:
+        return make_void(run) if (run.stack, run.block) == (routed, 1) else run
+
+    found = climbed(spoil=spoil, blocks=2)["plain", "wsgi"]
+    assert [rung.name for rung in found.rungs] == ["server and interface", "routing core, framework"]
+    assert whole(found).value == pytest.approx(200)
+
+
+def test_a_ladder_of_one_block_is_given_up_and_it_is_said() -> None:
+    for found in climbed(blocks=1).values():
+        assert (found.rungs, found.total_us) == ((), None)
+        assert "fewer than two blocks" in found.why
+
+
+def test_a_void_trial_takes_its_block_from_every_step() -> None:
+    def wild(run: Run) -> Run:
+        cell = run.stack == STACKS["wsgi"][0] and run.scenario == "plain" and run.block == 2
+        return replace(make_void(run), server=replace(run.server, cpu_s=1e9)) if cell else run
+
+    found = climbed(spoil=wild)["db", "wsgi"]
+    assert values(found) == pytest.approx([*LAYERS["wsgi"], 250])
+    assert {rung.cost_us.blocks for rung in found.rungs if rung.cost_us} == {5}
+    assert climbed(spoil=wild)["db", "asgi"].rungs[0].cost_us == climbed()["db", "asgi"].rungs[0].cost_us
+
+
+def test_without_a_valid_whole_there_is_a_ladder_without_rungs_and_the_reason() -> None:
+    found = climbed(spoil=lambda run: make_void(run) if run.stack == STACKS["asgi"][2] else run)["plain", "asgi"]
+    assert (found.rungs, found.total_us) == ((), None)
+    assert "fewer than two blocks" in found.why
+    assert "fastapi+uvicorn: 0" in found.why
+
+
+def test_swaps_are_averaged_over_both_orders_and_what_bridges_cost_is_named() -> None:
+    neither, server, framework, both = CORNERS
+    # Flask 60 and FastAPI 90 on Gunicorn 100 and Uvicorn 40; a bridge takes 20 either way.
+    found = swapped({neither: 160, server: 120, framework: 210, both: 130})
+    assert [rung.name for rung in found.rungs] == ["server", "framework"]
+    assert values(found) == pytest.approx([-60, 30])
+    assert whole(found).value == pytest.approx(-30)
+    assert all("make 40.0 (40.0 to 40.0) µs" in rung.note for rung in found.rungs)
+    assert "both orders" in found.why
+
+
+@given(st.lists(st.floats(min_value=10, max_value=1000), min_size=4, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_effects_of_swaps_sum_to_the_difference_of_the_pairs(drawn: list[float]) -> None:
+    found = swapped(dict(zip(CORNERS, drawn, strict=True)), noise=1.0)
+    assert math.fsum(values(found)) == pytest.approx(whole(found).value, abs=1e-6)
+
+
+def test_a_swap_whose_trials_are_void_leaves_no_effects_and_says_whose() -> None:
+    session = sessions.session(
+        parts=[swaps_part()], spoil=lambda run: make_void(run) if run.stack == CORNERS[1] else run
+    )
+    [found] = attribution.ladders(session)
+    assert found.rungs == ()
+    assert f"{CORNERS[1]}: 0" in found.why
+
+
+def test_a_session_without_those_parts_has_no_ladder() -> None:
+    assert attribution.ladders(flagship()) == ()
+
+
+def flagship() -> Session:
+    return sessions.session(blocks=2)
