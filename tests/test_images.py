@@ -867,6 +867,7 @@ def sleeping(tree: Tree) -> str:
 
 
 CHILD = """
+import signal
 import sys
 from pathlib import Path
 from gatebench import declare
@@ -875,6 +876,7 @@ from gatebench.backends.containers.images import Images
 from gatebench.model import Containment
 from gatebench.stacks import Stacks
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 root, scratch, base = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 (stack,) = Stacks(apps=declare.apps(root), servers=declare.servers(root)).values()
 Images(engine=find(), root=root, scratch=scratch, python="3.11", wanted=Containment(base=base)).stack(stack)
