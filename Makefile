@@ -7,7 +7,7 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-generator bench-containers base-image quick report test test-slow test-container lint check pins update wheel clean
+.PHONY: help install bench bench-generator bench-containers gate-power base-image quick report test test-slow test-container lint check pins update wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,14 @@ bench-generator: install ## measure the load generator against its targets, besi
 
 bench-containers: install ## measure what a container costs: the same stacks as processes and as containers, in turn
 	@$(BIN)/python -m gatebench.bench --only containers --rounds 12
+
+gate-power: install ## measure what the gate finds and when it cries wolf, in hours: PIECES=3 and GATES=5, each quiet and noisy
+	@for piece in $$(seq $${PIECES:-3}); do for noise in "" --noise; do \
+		$(BIN)/python -m gatebench.power record --minutes 10 $$noise || exit $$?; done; done
+	@for noise in "" --noise; do for head in aa slow10; do \
+		$(BIN)/python -m gatebench.power live --injected $$head --times $${GATES:-5} $$noise || exit $$?; done; \
+		$(BIN)/python -m gatebench.power live --injected slow5 --times 2 $$noise || exit $$?; done
+	@$(BIN)/python -m gatebench.power report
 
 base-image: install ## make the base of all images from Debian's packages, for where none can be pulled; needs root
 	@$(BIN)/gatebench base-image
@@ -77,5 +85,5 @@ wheel: install ## build the package
 
 clean: ## remove environments, caches, results and reports, but not the reference
 	rm -rf .venv .envs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find results reports -mindepth 1 -not -path 'results/reference*' -not -name .gitkeep -delete
+	find results reports -mindepth 1 -not -path 'results/reference*' -not -path 'results/power*' -not -name .gitkeep -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

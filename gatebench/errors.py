@@ -24,6 +24,12 @@ class ContractError(GatebenchError):
     exit_code = 1
 
 
+class RegressionError(GatebenchError):
+    """The author of a change must act: the gate found it slower than it may be, and fresh blocks said the same."""
+
+    exit_code = 1
+
+
 class UntrustedError(GatebenchError):
     """Nobody can be believed: no trial was valid, or the figures cannot decide."""
 

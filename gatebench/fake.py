@@ -11,8 +11,10 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from gatebench import histogram
 from gatebench.backends.programs import HOST, Serving
@@ -20,11 +22,17 @@ from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Outcome
 from gatebench.generator import Arrivals, Driver, Figures, Generator, Job
-from gatebench.model import AnyStack, Capability, Connects, Histogram, Placement, Service, Setting, Step, Usage
+from gatebench.model import AnyStack, Capability, Connects, Histogram, Placement, Service, Setting, Stack, Step, Usage
 from gatebench.parties import Backend, Contract, Parties
 
 SAMPLES = 2000
+FIRST, PORT = "127.1.0.0", 1  # where nobody answers
 INVENTED_RPS = {"wsgi": 1_000.0, "asgi": 3_000.0, "both": 1_500.0}
+
+
+def address(number: int) -> str:
+    """Give the address of the so many-th server of a session."""
+    return str(IPv4Address(FIRST) + number - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +77,7 @@ class FakeBackend:
 
     name: str = "fake"
     surroundings: Mapping[str, Setting] = field(default_factory=dict)
-    serving: list[AnyStack] = field(default_factory=list)  # what the driver is told it meets
+    serving: list[AnyStack] = field(default_factory=list)  # each at an address of its own: so the driver knows it
 
     def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
         """Invent nothing: there are no versions."""
@@ -88,7 +96,7 @@ class FakeBackend:
     def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         """Pretend that the stack answers."""
         self.serving.append(stack)
-        yield Serving(host=HOST, port=1, ready_s=0.1, program=_Program())
+        yield Serving(host=address(len(self.serving)), port=PORT, ready_s=0.1, program=_Program())
 
     @contextlib.contextmanager
     def serve_nothing(self, placement: Placement, *, close: bool, websocket: bool) -> Iterator[Serving]:
@@ -98,7 +106,11 @@ class FakeBackend:
 
     def watch(self, placement: Placement, serving: Serving, services: Services, generator: Sequence[int]) -> _Watch:
         """Invent what the parties use."""
-        return _Watch(self.serving[-1])
+        return _Watch(self.at(serving.host))
+
+    def at(self, host: str) -> AnyStack:
+        """Say which stack it pretends to serve at an address."""
+        return self.serving[int(IPv4Address(host)) - int(IPv4Address(FIRST))]
 
 
 @dataclass(slots=True)
@@ -119,8 +131,9 @@ class FakeDriver:
         chance = random.Random(job.seed)  # noqa: S311 - invented figures, not a secret
         most = 100_000.0  # the do-nothing server's rate
         if self.backend.serving:
-            stack = self.backend.serving[-1]
-            most = INVENTED_RPS[stack.interface] * chance.lognormvariate(0, 0.05)
+            stack = self.backend.at(urlsplit(job.host).hostname or "")
+            arm = isinstance(stack, Stack) and stack.arm is not None  # of a gate, whose arms run side by side
+            most = INVENTED_RPS[stack.interface] * chance.lognormvariate(0, 0.01 if arm else 0.05)
         start, hold = time.perf_counter(), job.load.kind == "hold"
         steps = tuple(_steps(job, most)) if job.load.kind == "search" else ()
         arrivals, response_s = None, job.load.size / most

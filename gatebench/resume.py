@@ -68,10 +68,17 @@ def digests(
 
 
 def _of_stack(compose: Path, stack: Stack) -> dict[str, str]:
+    """Digest what a stack is of; the arms of a gate may have it from elsewhere, each for itself."""
+    arm, elsewhere = "", {}
+    if stack.arm is not None:
+        arm, compose = f"{stack.arm}:", stack.server.folder
+        elsewhere = {f"bridges of {stack.arm}": _digest([compose / "bridges"])}
+        elsewhere |= {f"work of {stack.arm}": _digest([stack.app.folder.parent / "work"])} if stack.app.work else {}
     server = compose / "servers" / f"{stack.server.name}.toml"
     return {
-        f"app {stack.app.name}": _digest([stack.app.folder]),
-        f"server {stack.server.name}": _digest([server, compose / "launchers"]),
+        f"app {arm}{stack.app.name}": _digest([stack.app.folder]),
+        f"server {arm}{stack.server.name}": _digest([server, compose / "launchers"]),
+        **elsewhere,
     }
 
 

@@ -1,5 +1,7 @@
 """Plan to runs: the conductor. Each trial: start a generator and a fresh server, contract, load, contract, judge.
 
+Trials follow each other, or are measured together: at the same time on the same CPUs.
+
 Knows the order of things and nothing of how they are done: backend, driver and contract are given. Must not print,
 and must not lose a run: each is handed out as it ends.
 """
@@ -11,22 +13,22 @@ import datetime as dt
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gatebench import limits, machine, validity
-from gatebench.backends.programs import Serving, answers
-from gatebench.backends.resources import Reading, usage_now
+from gatebench.backends.programs import Serving
+from gatebench.backends.resources import usage_now
 from gatebench.backends.services import Services
 from gatebench.calibration import ceiling_of
 from gatebench.contract import Outcome
 from gatebench.errors import MachineError
-from gatebench.generator import Figures, Generator, Job
+from gatebench.generator import Generator, Job
 from gatebench.model import (
     AnyStack,
-    Connects,
-    ControlGroup,
     Load,
     Part,
     Placement,
@@ -37,11 +39,10 @@ from gatebench.model import (
 )
 from gatebench.parties import Contract, Parties
 from gatebench.plan import impossible
+from gatebench.readings import with_connects, with_figures, with_reading
+from gatebench.seat import Seat, align, any_over, apart, crowded, drain, forbidden, gone_run, how_far, tried
 
 DATE_STEP_S = 2.2  # Date counts whole seconds, and a server may renew it a second late
-DRAIN_S = 12.0
-AT_ONCE_S = 0.25
-THREADS_ENDED = 0.1  # of the server's threads: from there on, switches that they took with them are warned of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +86,61 @@ class Conductor:
 
         `broken` is why the machine could not start it before, `beyond` a rate of arrivals that it could not keep.
         """
+        if beyond:
+            reason = f"not tried: {beyond}/s was not kept in this block"
+            return replace(self._blank(trial), status="void", reason=reason)
+        if broken:
+            return replace(self._blank(trial), fault="machine", reason=broken)
+        return self.together([trial])[0]
+
+    def together(self, trials: Sequence[Trial]) -> list[Run]:
+        """Measure cells at the same time on the same CPUs, each on a freshly started server of its own.
+
+        One after the other, servers start and contracts are spoken, before and after; the loads press at once. Where
+        one of them does not come to its load, the others are void: they would have had the CPUs to themselves.
+        """
+        started = time.perf_counter()
+        seats = [self._seat(trial) for trial in trials]
+        try:
+            # The threads are waited for last: when the generators have ended, so have they.
+            with ThreadPoolExecutor(len(seats)) as threads, contextlib.ExitStack() as up:
+                self._through(seats, threads, up)
+        except MachineError as error:  # whoever was to end servers and generators could not
+            return [replace(self._blank(trial), fault="machine", reason=str(error)) for trial in trials]
+        elapsed_s = time.perf_counter() - started
+        return [replace(how_far(seat.run), elapsed_s=elapsed_s) for seat in seats]
+
+    def _through(self, seats: Sequence[Seat], threads: Executor, up: contextlib.ExitStack) -> None:
+        for step in (self._start, self._stand):  # all generators first: they import while servers start
+            for seat in seats:
+                if not any_over(seats):
+                    tried(seat, partial(step, seat, up))
+        if not any_over(seats):
+            self._press(seats, threads)
+        failed = next((seat for seat in seats if seat.over), None)
+        for seat in seats:
+            if failed is None:
+                tried(seat, partial(self._leave, seat))
+            elif not seat.over:
+                which, why = failed.trial.stack, failed.run.reason
+                seat.end(status="void", reason=f"{which}, beside which it was to be measured, was not: {why}")
+
+    def _seat(self, trial: Trial) -> Seat:
+        """Say what is to be measured, and whether it can be."""
+        stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
+        seat = Seat(trial=trial, placement=self._placement(self.plan.part(trial.part)), run=self._blank(trial))
+        lack = self.lacking.get(trial.stack) or impossible(stack, scenario, trial.load)
+        if lack:
+            seat.end(fault="impossible", reason=lack)
+        elif short := machine.shortage(machine.fitting(trial.load).connections):
+            seat.end(fault="machine", reason=short)
+        return seat
+
+    def _blank(self, trial: Trial) -> Run:
+        """Give a trial's run as it is before anything has been seen."""
         stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
         placement = self._placement(self.plan.part(trial.part))
-        run = Run(
+        return Run(
             session=self.session,
             number=trial.number,
             block=trial.block,
@@ -107,22 +160,6 @@ class Conductor:
                 "services": placement.services,
             },
         )
-        lack = self.lacking.get(trial.stack) or impossible(stack, scenario, trial.load)
-        if lack:
-            return replace(run, fault="impossible", reason=lack)
-        broken = broken or machine.shortage(machine.fitting(trial.load).connections)
-        if broken:
-            return replace(run, fault="machine", reason=broken)
-        if beyond:
-            return replace(run, status="void", reason=f"not tried: {beyond}/s was not kept in this block")
-        try:
-            with (
-                self._generator(trial.load, placement) as generator,
-                self.parties.backend.serve(stack, placement, self.services) as serving,
-            ):
-                return _how_far(self._on(run, trial, serving, generator, placement))
-        except MachineError as error:
-            return replace(run, fault="machine", reason=str(error))
 
     def _placement(self, part: Part) -> Placement:
         return replace(self.placement, server=self.placement.server[-part.server_cpus :])
@@ -132,144 +169,114 @@ class Conductor:
             return contextlib.nullcontext()
         return (self.parties.streams if load.streamed else self.parties.driver).start(placement)
 
-    def _on(self, run: Run, trial: Trial, serving: Serving, generator: Generator | None, placement: Placement) -> Run:
+    def _start(self, seat: Seat, up: contextlib.ExitStack) -> None:
+        seat.generator = up.enter_context(self._generator(seat.trial.load, seat.placement))
+
+    def _stand(self, seat: Seat, up: contextlib.ExitStack) -> None:
+        """Start the server, and speak the contract; a stack that is only spoken to is done then."""
+        trial, placement = seat.trial, seat.placement
         stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
-        run = replace(run, ready_s=serving.ready_s, warnings=_crowded(stack, placement))
-        forbidden = _forbidden(stack, trial.load)  # as long as nothing has been taken
+        serving = seat.serving = up.enter_context(self.parties.backend.serve(stack, placement, self.services))
+        seat.run = replace(seat.run, ready_s=serving.ready_s, warnings=crowded(stack, placement))
+        seat.forbidden = forbidden(stack, trial.load)  # as long as nothing has been taken
         contract = self.parties.contract
         before = spoken(contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed)
-        checked = time.perf_counter()
+        seat.date, seat.checked = before.date, time.perf_counter()
         if not before.passed:
-            return replace(run, fault="contract", reason=str(before.reason), log=serving.program.log())
-        if generator is None:
+            seat.end(fault="contract", reason=str(before.reason), log=serving.program.log())
+        elif seat.generator is None:
             capabilities = self.parties.speaker(stack=stack, host=serving.host, port=serving.port)
-            return replace(run, status="ok", capabilities=capabilities)
-        try:
-            run, reading = self._loaded(run, trial, serving, generator, placement)
-        except MachineError as error:  # of the generator: the stack did start, and is tried again
-            failed = replace(run, fault="machine", reason=str(error))
-            return _gone(run, serving) or replace(failed, log=serving.program.log())
-        if gone := _gone(run, serving):
-            return gone
+            seat.end(status="ok", capabilities=capabilities)
+
+    def _press(self, seats: Sequence[Seat], threads: Executor) -> None:
+        """Press on stacks that are at rest, at once, and put in what was seen of each."""
+        with contextlib.ExitStack() as beside:
+            for seat in seats:
+                tried(seat, partial(self._watch, seat, beside))
+            if any_over(seats):
+                return
+            if len(seats) > 1:
+                align(seats)
+            for measured in [threads.submit(tried, seat, seat.measure) for seat in seats]:
+                measured.result()
+        for seat in seats:
+            if not any_over(seats):
+                self._see(seat, seats)
+
+    def _watch(self, seat: Seat, beside: contextlib.ExitStack) -> None:
+        """Look at a server at rest, lay the job down, and begin to watch."""
+        trial, serving = seat.trial, seat.serving
+        stack, part = self.stacks[trial.stack], self.plan.part(trial.part)
+        assert serving is not None  # noqa: S101 - it stands
+        assert seat.generator is not None  # noqa: S101
+        url = f"{stack.scheme}://{serving.host}:{serving.port}"
+        load = machine.fitting(trial.load)
+        job = seat.job = Job.of(part, self.scenarios[trial.scenario], load, trial.seed, url)
+        if serving.program.pids:
+            seat.run = replace(seat.run, server_at_rest=usage_now(serving.program.pids))
+        knocker, door, cpus = self.parties.knocker, url + stack.ready, seat.placement.services
+        if part.knock:
+            seat.run = replace(seat.run, connect_at_rest=knocker.at_rest(door, cpus))
+        watch = self.parties.backend.watch(seat.placement, serving, self.services, seat.generator.pids)
+        seat.watch = beside.enter_context(watch)
+        if part.knock:
+            seat.knocks = beside.enter_context(knocker.beside(door, cpus, seconds=job.limit_s))
+
+    def _see(self, seat: Seat, seats: Sequence[Seat]) -> None:
+        """Put in what the generator saw, and what all parties used."""
+        figures = seat.figures
+        assert figures is not None  # noqa: S101 - it was measured
+        assert seat.watch is not None  # noqa: S101
+        if seat.knocks is not None:
+            seat.run = with_connects(seat.run, seat.knocks.between(figures.start_s, figures.end_s))
+        seat.reading = seat.watch.read(figures.start_s, figures.end_s)
+        others = [other for other in seats if other is not seat]
+        which = ceiling_of(self.stacks[seat.trial.stack], self.scenarios[seat.trial.scenario], seat.trial.load)
+        seat.run = with_reading(
+            with_figures(seat.run, figures),
+            figures,
+            seat.reading,
+            placement=seat.placement,
+            ceiling=self.ceilings.get(which) if which else None,
+            beside=[other.watch.read(figures.start_s, figures.end_s) for other in others if other.watch],
+        )
+        seat.alone_s = max((apart(figures, other.figures) for other in others if other.figures), default=0.0)
+
+    def _leave(self, seat: Seat) -> None:
+        """See that the server is as sound as it was, and judge the run by itself."""
+        trial, serving, run = seat.trial, seat.serving, seat.run
+        stack, scenario = self.stacks[trial.stack], self.scenarios[trial.scenario]
+        assert serving is not None  # noqa: S101 - it was measured
+        assert seat.reading is not None  # noqa: S101
+        if gone := gone_run(run, serving):
+            seat.run = gone
+            return
         # A server works off first what its users left behind; the contract's own patience is for healthy ones.
-        _drain(f"{stack.scheme}://{serving.host}:{serving.port}{stack.ready}")
-        since = before.date if time.perf_counter() - checked >= DATE_STEP_S else None
+        drain(f"{stack.scheme}://{serving.host}:{serving.port}{stack.ready}")
+        since = seat.date if time.perf_counter() - seat.checked >= DATE_STEP_S else None
         after = spoken(
-            contract, stack, serving, self.services, routes=scenario.routes, seed=trial.seed + 1, since=since
+            self.parties.contract,
+            stack,
+            serving,
+            self.services,
+            routes=scenario.routes,
+            seed=trial.seed + 1,
+            since=since,
         )
         if not after.passed:
             reason = f"the contract failed after the load: {after.reason}"
-            return replace(run, status="void", reason=reason, log=serving.program.log())
+            seat.end(status="void", reason=reason, log=serving.program.log())
+            return
         judged = validity.judge(
             run,
             error_limit=scenario.error_limit,
             concurrency=stack.concurrency,
-            restarted=bool(reading.vanished),
+            restarted=bool(seat.reading.vanished),
             refused=limits.limit_of(serving.program.log()),
-            forbidden=forbidden,
+            forbidden=seat.forbidden,
+            alone_s=seat.alone_s,
         )
-        return judged if judged.status == "ok" else replace(judged, log=serving.program.log())
-
-    def _loaded(
-        self, run: Run, trial: Trial, serving: Serving, generator: Generator, placement: Placement
-    ) -> tuple[Run, Reading]:
-        """Press on a stack that is at rest, and give what was seen; MachineError where that could not be done."""
-        stack, part = self.stacks[trial.stack], self.plan.part(trial.part)
-        url = f"{stack.scheme}://{serving.host}:{serving.port}"
-        load = machine.fitting(trial.load)
-        job = Job.of(part, self.scenarios[trial.scenario], load, trial.seed, url)
-        if serving.program.pids:
-            run = replace(run, server_at_rest=usage_now(serving.program.pids))
-        knocker, door, cpus = self.parties.knocker, url + stack.ready, placement.services
-        if part.knock:
-            run = replace(run, connect_at_rest=knocker.at_rest(door, cpus))
-        knocking = knocker.beside(door, cpus, seconds=job.limit_s) if part.knock else contextlib.nullcontext()
-        with (
-            self.parties.backend.watch(placement, serving, self.services, generator.pids) as watch,
-            knocking as knocks,
-        ):
-            figures = generator.measure(job)
-        if knocks is not None:
-            run = _with_connects(run, knocks.between(figures.start_s, figures.end_s))
-        reading = watch.read(figures.start_s, figures.end_s)
-        return self._with_reading(_with_figures(run, figures), figures, reading, placement), reading
-
-    def _with_reading(self, run: Run, figures: Figures, reading: Reading, placement: Placement) -> Run:
-        window = figures.end_s - figures.start_s
-
-        def share(party: str, cpus: tuple[int, ...]) -> float | None:
-            cpu_s = reading.usage[party].cpu_s
-            return None if cpu_s is None else cpu_s / window / len(cpus)
-
-        if reading.threads_ended > THREADS_ENDED * (reading.usage["server"].threads or 1):
-            ended = f"{reading.threads_ended} threads of the server ended: its context switches are a lower bound"
-            run = replace(run, warnings=(*run.warnings, ended))
-        which = ceiling_of(self.stacks[run.stack], self.scenarios[run.scenario], Load.parse(run.load))
-        ceiling = self.ceilings.get(which) if which else None
-        answered = figures.arrivals.ended if figures.arrivals else figures.requests
-        return replace(
-            run,
-            server=reading.usage["server"],
-            server_group=reading.groups.get("server", ControlGroup()),
-            generator=reading.usage["generator"],
-            services=reading.usage["services"],
-            server_cpu_share=share("server", placement.server),
-            server_busy_share=reading.busy_share["server"],
-            generator_cpu_share=share("generator", placement.generator),
-            generator_busy_share=reading.busy_share["generator"],
-            generator_delay_share=None if figures.delay_s is None else figures.delay_s / window,
-            generator_ceiling_share=answered / window / ceiling if ceiling else None,
-            generator_send_lag_s=figures.arrivals.send_lag_p99_s if figures.arrivals else None,
-            generator_loop_lag_s=figures.loop_lag_p99_s,
-            steal_share=reading.steal_share,
-        )
-
-
-def _drain(url: str) -> None:
-    """Wait until a server answers at once again, or until nothing is to be hoped for."""
-    until = time.perf_counter() + DRAIN_S
-    while (asked := time.perf_counter()) < until and answers(url, until - asked):
-        if time.perf_counter() - asked < AT_ONCE_S:
-            break
-
-
-def _how_far(run: Run) -> Run:
-    """Say of a void trial of held connections how many there were: that is what it was about."""
-    if run.status != "void" or run.connections_opened is None:
-        return run
-    opened = (
-        f"{run.connections_opened} of {run.connections_offered} connections had opened, {run.connections_kept} kept"
-    )
-    threads = f", by {run.server.threads} threads" if run.server.threads else ""
-    return replace(run, reason=f"{run.reason} ({opened}{threads})")
-
-
-def _forbidden(stack: AnyStack, load: Load) -> str | None:
-    """Say what this machine does not allow a server that is asked for much; None where it allows all."""
-    if machine.fitting(load) != load:
-        return f"the limit on open files, {machine.raise_open_files()}"
-    threads = stack.settings.get("threads")
-    return limits.forbids(
-        limits.limits(), threads=threads if isinstance(threads, int) else None, connections=load.connections
-    )
-
-
-def _crowded(stack: AnyStack, placement: Placement) -> tuple[str, ...]:
-    workers, cpus = stack.settings.get("workers"), len(placement.server)
-    if not isinstance(workers, int) or workers <= cpus:
-        return ()
-    return (f"{workers} workers share {cpus} CPU{'s' * (cpus > 1)}: there are no more for the server here",)
-
-
-def _gone(run: Run, serving: Serving) -> Run | None:
-    """Give the run void where its server did not outlive the load, with what befell it; None where it did."""
-    try:
-        fault = serving.program.fault()
-    except MachineError as error:  # whoever runs the server is gone, and says so
-        return replace(run, fault="machine", reason=str(error))
-    if fault is None:
-        return None
-    return replace(run, status="void", reason=f"the server {fault}, in mid-trial", log=serving.program.log())
+        seat.run = judged if judged.status == "ok" else replace(judged, log=serving.program.log())
 
 
 def spoken(
@@ -300,42 +307,6 @@ def spoken(
         protocols=protocols,
         file=stack.file,
         visits=stack.visits,
-    )
-
-
-def _with_connects(run: Run, found: Connects) -> Run:
-    late = f"{found.unanswered} of {found.asked} fresh connections were not answered in time"
-    told = (f"{late}: no quantile among them is told",) if found.unanswered else ()
-    return replace(run, connect_under_load=found, warnings=(*run.warnings, *told))
-
-
-def _with_figures(run: Run, figures: Figures) -> Run:
-    retried = (f"{figures.retries} requests were sent again on a fresh connection",) if figures.retries else ()
-    arrivals = figures.arrivals
-    unsettled = () if figures.warmup_settled else ("the rate had not settled when the warm-up ended",)
-    return replace(
-        run,
-        warmup_s=figures.warmup_s,
-        window_s=figures.end_s - figures.start_s,
-        requests=figures.requests,
-        errors=figures.errors,
-        error_reasons=figures.error_reasons,
-        bodies_checked=figures.bodies_checked,
-        response=figures.response,
-        in_flight_mean=figures.in_flight_mean,
-        answered_by=figures.answered_by,
-        connections_offered=figures.offered,
-        connections_opened=figures.opened,
-        connections_kept=figures.kept,
-        connections_late=figures.late,
-        unopened_reasons=figures.unopened,
-        arrivals_due=arrivals.due if arrivals else None,
-        arrivals_ended=arrivals.ended if arrivals else None,
-        arrivals_overrun=arrivals.overrun if arrivals else None,
-        arrivals_unanswered=arrivals.unanswered if arrivals else None,
-        service=arrivals.service if arrivals else None,
-        search_steps=figures.steps,
-        warnings=(*run.warnings, *retried, *unsettled),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gatebench.declare import Work
 from gatebench.errors import UsageError
@@ -29,6 +29,7 @@ class Stacks(Mapping[str, AnyStack]):
     bridges: Mapping[str, Bridge] = field(default_factory=dict)
     fronts: Mapping[str, Front] = field(default_factory=dict)
     work: Work | None = None
+    arms: Mapping[str, Stack] = field(default_factory=dict)  # of a gate, by their whole names
 
     def __iter__(self) -> Iterator[str]:
         """Name every app on every server of its interface."""
@@ -45,7 +46,7 @@ class Stacks(Mapping[str, AnyStack]):
         """Say whether there are an app and a server, or a front, of these names."""
         if not isinstance(name, str):
             return False
-        if name.partition("[")[0] in self.fronts:
+        if name in self.arms or name.partition("[")[0] in self.fronts:
             return True
         spelled = SPELLED.fullmatch(name)
         if spelled is None or spelled[1] not in self.apps or spelled[2] not in self.servers:
@@ -62,6 +63,8 @@ class Stacks(Mapping[str, AnyStack]):
 
     def one(self, name: str) -> Stack:
         """Give a stack that stands alone."""
+        if name in self.arms:
+            return self.arms[name]
         spelled = SPELLED.fullmatch(name)
         if spelled is None or name not in self:
             find("stack", name, self)
@@ -82,6 +85,19 @@ class Stacks(Mapping[str, AnyStack]):
             given=dict(sorted(given.items())),
             profile=profile,
         )
+
+    def varied(self, stack: Stack, said: str) -> Stack:
+        """Give a stack with other values, spelled as in its brackets and after them: `threads=32@tuned`."""
+        values, _, profile = said.partition("@")
+        parts = [part.partition("=") for part in values.split(",")] if values else []
+        new = {key.strip(): value for key, _, value in parts}
+        if len(new) < len(parts):
+            raise UsageError(f"'{values}' names a setting twice.")
+        name = replace(stack, arm=None, profile=MATCHED).name
+        plain, _, brackets = name.removesuffix("]").partition("[")
+        given = {**_wanted(name, brackets or None), **new}
+        inside = ",".join(f"{key}={value}" for key, value in given.items())
+        return self.one(f"{plain}{f'[{inside}]' if inside else ''}@{profile or stack.profile}")
 
     def _mixed(self, name: str, front: Front) -> Mixed:
         """Give two stacks behind a front, as in nginx[asgi=fastapi+uvicorn,stage=1,wsgi=flask+gunicorn-gthread]."""

@@ -1,6 +1,7 @@
-"""Figures with their uncertainty: medians, ratios and differences over blocks, each with a 95 % interval.
+"""Figures with their uncertainty: medians, ratios and differences over blocks, each with its interval.
 
-Pure arithmetic on plain numbers. Must not know runs, metrics or files.
+An interval is at 95 % where the caller names no other error. Pure arithmetic on plain numbers. Must not know runs,
+metrics or files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from scipy import special  # scipy.stats would cost two seconds to import
 
 from gatebench.model import Estimate
 
-LEVEL = 0.95  # of every interval here
+LEVEL = 0.95  # of every interval here whose error is not given
+SIDE = (1 - LEVEL) / 2  # the error on each side of it
 ENOUGH = 6  # the fewest blocks of which an interval without assumptions at this level can be had
 MOST_BLOCKS = 1000  # nobody measures more; beyond it an answer is no help
 
@@ -67,9 +69,38 @@ def difference(pairs: Sequence[tuple[float, float]]) -> Estimate | None:
         return mean_interval(differences)
     if not all(map(math.isfinite, differences)):
         return None
-    value, low, high = _walsh(differences)
+    value, low, high = _walsh(np.asarray(differences))
     method = "Hodges-Lehmann and exact Wilcoxon interval of the differences"
     return Estimate(value=value, low=low, high=high, blocks=len(pairs), method=method)
+
+
+def shift(values: Sequence[float] | np.ndarray, error: float) -> Estimate | None:
+    """Give where values lie, with the interval that leaves out the truth with `error` on each side at most.
+
+    The Hodges-Lehmann estimate and the exact Wilcoxon signed-rank interval; of log-ratios it is on the log scale. The
+    ends are missing where no number of values that small can be that sure, the whole where a value is not finite or
+    there is none.
+    """
+    exact = np.asarray(values, dtype=float)
+    if not len(exact) or not np.isfinite(exact).all():
+        return None
+    value, low, high = _walsh(exact, error)
+    method = f"Hodges-Lehmann and exact signed-rank interval, {error:.2g} on each side"
+    few = len(exact) < ENOUGH
+    return Estimate(value=value, low=low, high=high, blocks=len(exact), method=method, few=few)
+
+
+def sign_flips(values: Sequence[float] | np.ndarray, against: float) -> float:
+    """Give the exact chance of values that lie as far above `against`, were their centre there or below it.
+
+    Each value's distance is as likely to have one sign as the other then, and the sum of signed ranks tells how
+    unlikely these are. At most `error` just where the low end of shift(values, error) lies above `against`. Ties
+    count for the centre, so with them the chance is rather too large. 1 where there are no values.
+    """
+    exact = np.asarray(values, dtype=float)
+    if not len(exact):
+        return 1.0
+    return float(_rank_sums(len(exact))[np.count_nonzero(_averages(exact) <= against)])
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
@@ -94,17 +125,18 @@ def inverse(estimate: Estimate) -> Estimate:
     return replace(estimate, value=1 / estimate.value, low=low, high=high)
 
 
-def blocks_to_decide(estimate: Estimate, distance: float) -> int | None:
+def blocks_to_decide(estimate: Estimate, distance: float, error: float = SIDE) -> int | None:
     """Guess how many blocks shrink an interval's half-width on the log scale below `distance`.
 
-    Takes the spread between blocks to stay as it is; None where there is no interval or no end to it.
+    Takes the spread between blocks to stay as it is; None where there is no interval or no end to it. `error` is what
+    the narrower interval may leave out on each side; that of the estimate is at 95 %.
     """
     if not estimate.low or not estimate.high or estimate.blocks < 2 or distance <= 0:
         return None
     half = max(math.log(estimate.high / estimate.value), math.log(estimate.value / estimate.low))
     spread = half * math.sqrt(estimate.blocks) / _t_quantile(estimate.blocks)
     for blocks in range(max(ENOUGH, estimate.blocks + 1), MOST_BLOCKS + 1):
-        if _t_quantile(blocks) * spread / math.sqrt(blocks) < distance:
+        if _t_quantile(blocks, error) * spread / math.sqrt(blocks) < distance:
             return blocks
     return None
 
@@ -125,27 +157,35 @@ def _order_statistics(ordered: Sequence[float]) -> Estimate:
 @cache
 def _sign_rank(count: int) -> int:
     """Give the largest rank k with P(fewer than k of the blocks lie below the median) at most 2.5 %."""
-    return next(rank for rank in range(count + 1) if special.bdtr(rank, count, 0.5) >= (1 - LEVEL) / 2)
+    return next(rank for rank in range(count + 1) if special.bdtr(rank, count, 0.5) >= SIDE)
 
 
 def _hodges_lehmann(ratios: Sequence[float]) -> Estimate:
     count, method = len(ratios), "Hodges-Lehmann and exact Wilcoxon interval of the log-ratios"
     if min(ratios) == max(ratios):  # spared the detour over logarithms, which would not come back exactly
         return Estimate(value=ratios[0], low=ratios[0], high=ratios[0], blocks=count, method=method)
-    value, low, high = map(math.exp, _walsh(np.log(ratios)))
+    value, low, high = (None if each is None else math.exp(each) for each in _walsh(np.log(ratios)))
+    assert value is not None  # noqa: S101 -- only the ends may be missing
     return Estimate(value=value, low=low, high=high, blocks=count, method=method)
 
 
-def _walsh(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+def _walsh(values: np.ndarray, error: float = SIDE) -> tuple[float, float | None, float | None]:
     """Give median and interval from the means of all pairs: Hodges-Lehmann, and Wilcoxon's test turned round."""
-    exact = np.asarray(values)
-    first, second = _pairs(len(exact))
-    averages = np.sort((exact[first] + exact[second]) / 2)
-    rank = _signed_rank(len(exact))
+    averages = np.sort(_averages(values))
     # What np.median gives, without its cost.
     middle = len(averages) // 2
-    value = (averages[middle] + averages[-middle - 1]) / 2
-    return float(value), float(averages[rank - 1]), float(averages[-rank])
+    value = float((averages[middle] + averages[-middle - 1]) / 2)
+    rank = _signed_rank(len(values), error)
+    if not rank:
+        return value, None, None
+    return value, float(averages[rank - 1]), float(averages[-rank])
+
+
+def _averages(values: np.ndarray) -> np.ndarray:
+    """Give the means of all pairs, each value with itself among them."""
+    first, second = _pairs(len(values))
+    averages: np.ndarray = (values[first] + values[second]) / 2
+    return averages
 
 
 @cache
@@ -154,13 +194,19 @@ def _pairs(count: int) -> tuple[np.ndarray, ...]:
 
 
 @cache
-def _signed_rank(count: int) -> int:
-    """Give the largest rank k with P(T < k) at most 2.5 %, T being Wilcoxon's sum of positive ranks."""
+def _signed_rank(count: int, error: float = SIDE) -> int:
+    """Give the largest rank k with P(T < k) at most `error`, T being Wilcoxon's sum of positive ranks; 0: none."""
+    return int(np.searchsorted(_rank_sums(count), error, side="right"))
+
+
+@cache
+def _rank_sums(count: int) -> np.ndarray:
+    """Give P(T at most k) for every k, T being Wilcoxon's sum of positive ranks."""
     # Each rank is positive or not with equal odds, so T's distribution grows rank by rank.
     odds = np.ones(1)
     for rank in range(1, count + 1):
         odds = (np.pad(odds, (0, rank)) + np.pad(odds, (rank, 0))) / 2
-    return int(np.searchsorted(np.cumsum(odds), (1 - LEVEL) / 2, side="right"))
+    return np.minimum(np.cumsum(odds), 1.0)
 
 
 def _t_on_logs(values: Sequence[float], method: str) -> Estimate:
@@ -184,5 +230,5 @@ def _exp(value: float) -> float | None:
 
 
 @cache
-def _t_quantile(count: int) -> float:
-    return float(special.stdtrit(count - 1, (1 + LEVEL) / 2))
+def _t_quantile(count: int, error: float = SIDE) -> float:
+    return float(special.stdtrit(count - 1, 1 - error))

@@ -26,6 +26,7 @@ EDGES = 3.0  # standard deviations of that difference are borne, and three reque
 SEND_LAG_S, LOOP_LAG_S = 0.001, 0.010  # p99: less is always borne
 LAG = 0.10  # of the median response time: a p99 of either lag below this is borne
 STEAL_VOID, STEAL_WARN = 0.10, 0.02
+ALONE = 0.10  # of the window: what is measured together with another is so for the rest of it
 
 
 def judge(
@@ -36,8 +37,13 @@ def judge(
     restarted: bool,
     refused: str | None = None,
     forbidden: str | None = None,
+    alone_s: float = 0.0,
 ) -> Run:
     """Give the run with its status, reason, warnings and limit.
+
+    A run that was measured together with others has a `server_beside_share`. What the generator lacked and what
+    neighbours took, they lacked alike: that is warned of, and their ratio stands. `alone_s` is for how much of its
+    window the others were not under load.
 
     `concurrency` is how many requests the server holds at once by its declaration, None where nothing limits it;
     `refused` what its log says that the machine did not allow it, `forbidden` what the machine does not allow whoever
@@ -47,19 +53,15 @@ def judge(
     closed = Load.parse(run.load).looped
     overloaded = closed and average is not None and run.window_s is not None and run.window_s < 2 * average
     run = replace(run, overloaded=overloaded, limit=refused or _limit(run, concurrency, forbidden))
-    reasons = [
-        *_errors(run, error_limit),
-        *_search(run),
-        *_achieved(run),
-        *_sent_late(run),
-        *_generator(run),
-        *_neighbours(run),
-        *_little(run),
-        *_machine(run),
-    ]
+    reasons = [*_errors(run, error_limit), *_search(run), *_achieved(run), *_sent_late(run), *_little(run)]
+    disturbed = [*_generator(run), *_neighbours(run), *_machine(run)]
+    warned: list[str] = []
+    together = run.server_beside_share is not None
+    (warned if together else reasons).extend(disturbed)
+    reasons += _alone(run, alone_s)
     if restarted:
         reasons.append("a process of the server ended in mid-trial")
-    warnings = (*run.warnings, *_warnings(run, overloaded=overloaded))
+    warnings = (*run.warnings, *warned, *_warnings(run, overloaded=overloaded))
     if reasons:
         return replace(run, status="void", reason="; ".join(reasons), warnings=warnings)
     return replace(run, status="ok", reason=None, warnings=warnings)
@@ -133,11 +135,16 @@ def _generator(run: Run) -> Iterator[str]:
         yield f"the generator may have been the limit: {', '.join(signs)}, the server's CPUs were {busy} busy"
 
 
+def _alone(run: Run, alone_s: float) -> Iterator[str]:
+    if run.window_s and alone_s > ALONE * run.window_s:
+        yield f"for {alone_s:.2g} s of its window of {run.window_s:.3g} s it had no other beside it"
+
+
 def _others_share(run: Run) -> float:
-    """Give the share of the server's CPUs that ran anything else; 0 where that could not be seen."""
+    """Give the share of the server's CPUs that ran nothing of the trial; 0 where that could not be seen."""
     if run.server_busy_share is None or run.server_cpu_share is None:
         return 0.0
-    return run.server_busy_share - run.server_cpu_share
+    return run.server_busy_share - run.server_cpu_share - (run.server_beside_share or 0.0)
 
 
 def _neighbours(run: Run) -> Iterator[str]:
@@ -203,7 +210,7 @@ def _limit(run: Run, concurrency: int | None, forbidden: str | None) -> str | No
         return f"the arrival rate of {load.size}/s"
     kept_all = load.held and run.connections_kept is not None and run.connections_kept == run.connections_offered
     used = run.server_cpu_share if run.server_cpu_share is not None else run.server_busy_share
-    if (used or 0) >= SERVER_LIMIT and not kept_all:
+    if (used or 0) + (run.server_beside_share or 0) >= SERVER_LIMIT and not kept_all:
         return "the server's CPU"
     if concurrency is not None and concurrency < load.size and not kept_all:
         return f"{concurrency} requests at a time" if concurrency > 1 else "one request at a time"

@@ -11,7 +11,7 @@ import pytest
 LAYERS = """
 errors
 model
-histogram stats nothing
+histogram stats nothing changes
 metrics toml machine records
 declare
 stacks
@@ -22,20 +22,25 @@ protocols
 generator knocking
 parties
 calibration
+readings seat
 run
 fake resume
 session progress
+arms
+gate history
+gating
 checking bench
 tables
 sweeps attribution
 claims
 report
 cli
+power
 __main__
 """.splitlines()
 ORDER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 PROGRAMS = {"load", "streams"}  # started, and never imported by others
-JUDGING = {"stats", "tables", "sweeps", "attribution", "claims", "report"}
+JUDGING = {"stats", "changes", "gate", "history", "tables", "sweeps", "attribution", "claims", "report"}
 MEASURING = {
     "backends",
     "contract",
@@ -47,7 +52,9 @@ MEASURING = {
     "machine",
     "nothing",
     "plan",
+    "readings",
     "run",
+    "seat",
     "session",
 }
 PACKAGE = Path(__file__).parent.parent / "gatebench"

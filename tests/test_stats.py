@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from gatebench.model import Estimate
-from gatebench.stats import ENOUGH, blocks_to_decide, difference, mean_interval, median_interval, ratio
+from gatebench.stats import (
+    ENOUGH,
+    blocks_to_decide,
+    difference,
+    mean_interval,
+    median_interval,
+    ratio,
+    shift,
+    sign_flips,
+)
 
 sizes = st.floats(min_value=1e-6, max_value=1e6)
 pairs = st.lists(st.tuples(sizes, sizes), min_size=2, max_size=12)
@@ -240,3 +249,76 @@ def test_difference_intervals_cover_the_truth_as_often_as_they_say(
     rng = np.random.default_rng(11)
     estimates = [difference([(0.0, float(each)) for each in rng.normal(-5, 2, blocks)]) for _ in range(2000)]
     assert at_least <= share_covered(-5, [each for each in estimates if each is not None]) <= at_most
+
+
+logs = st.lists(st.floats(min_value=-1, max_value=1), min_size=1, max_size=40)
+side = st.floats(min_value=0.0005, max_value=0.2)
+
+
+@given(logs, side, st.floats(min_value=-1, max_value=1))
+def test_the_exact_p_value_and_the_interval_say_the_same(values: list[float], error: float, against: float) -> None:
+    found = shift(values, error)
+    assert found is not None
+    for log in (against, *values[:3]):  # a value itself is where ties are
+        assert (sign_flips(values, log) <= error) == (found.low is not None and found.low > log)
+        flipped = sign_flips([-value for value in values], -log) <= error
+        assert flipped == (found.high is not None and found.high < log)
+
+
+@pytest.mark.parametrize("count", [1, 5, 12, 30, 48])
+def test_the_chance_of_signs_is_wilcoxons(count: int) -> None:
+    values = [0.31 * step - 1.0 + 0.001 * step**2 for step in range(count)]
+    for against in (-1.5, -0.05, 0.4, 3.0):
+        known: Any = scipy_stats.wilcoxon(
+            [value - against for value in values], alternative="greater", method="exact"
+        )
+        assert sign_flips(values, against) == pytest.approx(known.pvalue, rel=1e-9)
+
+
+def test_many_values_have_an_exact_chance_too() -> None:
+    values = np.random.default_rng(4).normal(0.1, 1.0, 200)
+    known: Any = scipy_stats.wilcoxon(values, alternative="greater", method="approx")
+    assert sign_flips(values, 0.0) == pytest.approx(known.pvalue, rel=0.02)
+
+
+def test_a_shift_has_no_ends_where_so_few_values_cannot_be_that_sure() -> None:
+    few = shift([0.1, 0.2, 0.3, 0.4, 0.5], 0.025)
+    assert few is not None
+    assert few.value == pytest.approx(0.3)
+    assert (few.low, few.high, few.few) == (None, None, True)
+    enough = shift([0.1, 0.2, 0.3, 0.4, 0.5], 0.04)
+    assert enough is not None
+    assert (enough.low, enough.high) == (0.1, 0.5)
+    assert shift([], 0.025) is None
+    assert shift([0.1, math.nan], 0.025) is None
+    assert sign_flips([], 0.0) == 1.0
+
+
+@given(st.lists(st.floats(min_value=-1, max_value=1), min_size=6, max_size=30))
+def test_a_shift_is_the_ratio_of_the_same_blocks_on_the_log_scale(values: list[float]) -> None:
+    found, known = shift(values, 0.025), ratio([(1.0, math.exp(value)) for value in values])
+    assert found is not None
+    assert known is not None
+    assert math.exp(found.value) == pytest.approx(known.value)
+    assert found.low is not None
+    assert math.exp(found.low) == pytest.approx(known.low)
+
+
+@pytest.mark.parametrize(("blocks", "error"), [(10, 0.0016), (20, 0.01), (40, 0.025)])
+def test_a_shift_leaves_the_truth_out_on_each_side_no_more_often_than_it_says(blocks: int, error: float) -> None:
+    rng = np.random.default_rng(31)
+    found = [shift(rng.normal(0.02, 0.013, blocks), error) for _ in range(4000)]
+    ends = [(each.low, each.high) for each in found if each is not None]
+    allowed = error + 3 * math.sqrt(error / 4000)
+    assert sum(low is not None and low > 0.02 for low, _ in ends) / 4000 <= allowed
+    assert sum(high is not None and high < 0.02 for _, high in ends) / 4000 <= allowed
+
+
+def test_being_surer_takes_more_blocks() -> None:
+    rng = np.random.default_rng(3)
+    found = ratio([(1, math.exp(log)) for log in rng.normal(0, 0.1, 20)])
+    assert found is not None
+    usual, surer = blocks_to_decide(found, 0.03), blocks_to_decide(found, 0.03, 0.001)
+    assert usual is not None
+    assert surer is not None
+    assert surer > 2 * usual

@@ -321,3 +321,30 @@ def test_a_neighbour_on_the_servers_cpus_is_seen(own: float, status: str, told: 
 def test_a_cpu_that_others_fill_is_not_named_as_the_servers_limit() -> None:
     run = replace(GOOD, server_busy_share=0.92, server_cpu_share=0.01)
     assert judged(run, concurrency=1).limit == "one request at a time"
+
+
+def test_what_disturbs_two_that_are_measured_together_is_warned_of_and_no_reason() -> None:
+    disturbed = {
+        "server_busy_share": 0.99,
+        "server_cpu_share": 0.4,
+        "server_beside_share": 0.4,
+        "steal_share": 0.2,
+        "generator_delay_share": 0.3,
+    }
+    together = judged(replace(GOOD, **disturbed))  # type: ignore[arg-type]
+    assert together.status == "ok"
+    assert any("others used 19% of the server's CPUs" in warning for warning in together.warnings)
+    assert any("the hypervisor took 20%" in warning for warning in together.warnings)
+    alone = judged(replace(GOOD, **{**disturbed, "server_beside_share": None}))  # type: ignore[arg-type]
+    assert alone.status == "void"
+
+
+def test_the_other_one_of_two_is_no_neighbour_and_both_together_may_fill_the_cpu() -> None:
+    run = judged(replace(GOOD, server_cpu_share=0.5, server_beside_share=0.48))
+    assert run.warnings == ()
+    assert run.limit == "the server's CPU"
+
+
+@pytest.mark.parametrize(("alone_s", "status"), [(0.2, "ok"), (0.31, "void")])
+def test_who_is_alone_for_more_than_a_tenth_of_its_window_is_void(alone_s: float, status: str) -> None:
+    assert judged(replace(GOOD, server_cpu_share=0.5, server_beside_share=0.48), alone_s=alone_s).status == status

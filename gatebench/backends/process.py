@@ -58,7 +58,10 @@ class ProcessBackend:
             raise MachineError(lacking)
         if isinstance(stack, Mixed):
             return fronts.described({part.name: self.prepare(part) for part in (stack.wsgi, stack.asgi)})
-        environment = envs.prepare(self.root, stack.requirements, self.python)
+        # An arm of a gate may be of another revision, with a lock and a Python of its own.
+        tree = stack.server.folder.parent if stack.arm else self.root
+        found = envs.prepare(tree, stack.requirements, stack.python or self.python)
+        environment = replace(found, folder=found.folder.resolve())
         self._environments[stack.name] = environment
         return {"versions": environment.versions}
 

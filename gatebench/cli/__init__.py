@@ -1,7 +1,8 @@
 """The command line: verbs, exit codes, and all that is printed. No other room prints or exits.
 
-Exit codes: 0 done, 1 an app failed its contract, 2 wrong usage, declaration or unreadable file, 3 not to be trusted
-(no valid trial), 4 the machine or a service failed, 130 interrupted (the results so far are kept).
+Exit codes: 0 done, 1 a regression or a failed contract, 2 wrong usage, declaration or unreadable file, 3 not to be
+trusted (no valid trial, or a gate that is unsure), 4 the machine or a service failed, 130 interrupted (the results so
+far are kept).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import typer
 from rich.console import Console
 
 from gatebench import __version__
-from gatebench.cli import checks, containers, listing, reports, runs
+from gatebench.cli import checks, containers, gates, listing, past, reports, runs
 from gatebench.cli.terms import app
 from gatebench.errors import GatebenchError, Interrupted
 
-__all__ = ["app", "checks", "containers", "listing", "main", "reports", "runs"]
+__all__ = ["app", "checks", "containers", "gates", "listing", "main", "past", "reports", "runs"]
 
 
 def main() -> None:

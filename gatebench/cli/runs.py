@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gatebench import plan, store
-from gatebench.cli.terms import App, Backend, Root, Stacks, app, out, telling
+from gatebench.cli.terms import App, Backend, Root, Stacks, app, check_name, given, out, telling
 from gatebench.errors import ContractError, GatebenchError, Interrupted, MachineError, UntrustedError, UsageError
 from gatebench.model import Plan, Run, Session, Trial
 from gatebench.own import NAME as OWN_SCENARIO
@@ -70,11 +69,10 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
     root: Root = Path(),
 ) -> None:
     """Measure a plan, trial by trial, into one results file; `gatebench report` makes the page from it."""
-    if session is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", session):
-        raise UsageError("--session takes up to 100 letters, digits, '.', '_' and '-'; the folder is for --out.")
+    check_name(session)
     before = None
     if resume is not None:
-        if others := [option for name, option in _given(ctx).items() if name not in GOES_ON_WITH]:
+        if others := [option for name, option in given(ctx).items() if name not in GOES_ON_WITH]:
             raise UsageError(f"--resume goes on with what its file says; leave out {', '.join(others)}.")
         before = _interrupted(resume)
         if before is None:
@@ -119,16 +117,6 @@ def run(  # noqa: PLR0917 - options, which typer gives by name
     tally.judge()
 
 
-def _given(ctx: typer.Context) -> dict[str, str]:
-    """Give the options that the command line has, not those of the environment: by name, as they are spelled."""
-    found = {}
-    for param in ctx.command.params:
-        source = ctx.get_parameter_source(param.name or "")
-        if param.name and source is not None and source.name == "COMMANDLINE":
-            found[param.name] = param.opts[0]
-    return found
-
-
 def _say(text: str) -> None:
     out.print(text, soft_wrap=True, highlight=False, markup=False)
 
@@ -138,6 +126,8 @@ def _interrupted(path: Path) -> Session | None:
     found = store.read(path)
     if found.ended_at is not None and not found.interrupted:
         return None
+    if found.gate is not None:
+        raise UsageError(f"{path} is a gate's, which is measured in one go; `gatebench gate {path}` judges it.")
     if OWN_SCENARIO in found.scenarios:
         raise UsageError(f"{path} is of an app of your own, which is measured in one go; begin another session.")
     return found

@@ -1,7 +1,11 @@
-"""What all verbs share: the application, its console, its common options."""
+"""What all verbs share: the application, its console, its common options, and how some of them are read.
+
+Knows typer and rich. Must not know what a verb does.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from gatebench.errors import UsageError
+
 WIDE = 160  # columns where no terminal says how many it has
 
 app = typer.Typer(
@@ -19,8 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Measure Python web stacks, WSGI against ASGI, and say how sure the figures are.",
-    epilog="Exit codes: 0 done; 1 an app failed its contract; 2 wrong usage or unreadable file; "
-    "3 no valid trial; 4 the machine or a service failed; 130 interrupted, results so far kept.",
+    epilog="Exit codes: 0 done; 1 a regression or a failed contract; 2 wrong usage or unreadable file; "
+    "3 no valid trial, or a gate that is unsure; 4 the machine or a service failed; 130 interrupted, results so far "
+    "kept.",
 )
 out = Console() if sys.stdout.isatty() else Console(width=WIDE)
 
@@ -46,3 +53,19 @@ App = Annotated[
 def telling(status: Status) -> Callable[[str], None]:
     """Give what shows in a few words what is being done."""
     return lambda text: status.update(escape(text))
+
+
+def given(ctx: typer.Context) -> dict[str, str]:
+    """Give the options that the command line has, not those of the environment: by name, as they are spelled."""
+    found = {}
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        if param.name and source is not None and source.name == "COMMANDLINE":
+            found[param.name] = param.opts[0]
+    return found
+
+
+def check_name(session: str | None) -> None:
+    """Refuse a name that no results file can have."""
+    if session is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", session):
+        raise UsageError("--session takes up to 100 letters, digits, '.', '_' and '-'; the folder is for --out.")

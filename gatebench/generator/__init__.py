@@ -36,6 +36,7 @@ class Job:
     warmup_slice_s: float
     warmup_limit_s: float
     window_s: float
+    window_at_s: float | None = None  # a reading of perf_counter before which the window does not begin
 
     @classmethod
     def of(cls, part: Part, scenario: Scenario, load: Load, seed: int, host: str) -> Job:
@@ -73,6 +74,7 @@ class Job:
                 "warmup_slice_s": self.warmup_slice_s,
                 "warmup_limit_s": self.warmup_limit_s,
                 "window_s": self.window_s,
+                "window_at_s": self.window_at_s,
                 "timeout_s": TIMEOUT_S,
             }
         )

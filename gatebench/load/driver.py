@@ -41,6 +41,7 @@ OFFER_S = 6.0  # connections are offered no longer, and
 OFFERED_PER_S = 400.0  # as much again as this rate of opening takes, but
 TAKEN_S = HANDSHAKE_S + 2 * WATCH_S  # only while one opens within this: those tried by then have failed
 DRAIN_S = 2.0  # what was due in a window is waited for, no longer
+LONGEST_WAIT_S = 2.0  # for those that are measured at the same time
 LATE_S = 3.0  # answers over held connections are waited for, after the window
 STOP_S = 1.0  # a user that takes longer to stop is left to the end of the process
 STUCK_S = 10.0  # beyond the sum of its parts, a measurement will not end by itself
@@ -127,7 +128,13 @@ class Trial:
         return {"warmup_s": warmup[0], "warmup_settled": warmup[1], **figures, "connections": connections}
 
     def _warm_up(self) -> tuple[float, bool]:
-        return self.recorder.warm_up(slice_s=self.job.warmup_slice_s, limit_s=self.job.warmup_limit_s, sleep=sleep)
+        took_s, settled = self.recorder.warm_up(
+            slice_s=self.job.warmup_slice_s, limit_s=self.job.warmup_limit_s, sleep=sleep
+        )
+        wait_s = 0.0 if self.job.window_at_s is None else min(self.job.window_at_s - perf_counter(), LONGEST_WAIT_S)
+        if wait_s > 0:  # others, that are measured at the same time, are to begin with it
+            sleep(wait_s)
+        return took_s + max(0.0, wait_s), settled
 
     def _open_connections(self) -> None:
         """Wait until every user that needs a connection to begin has one, or none comes any more."""

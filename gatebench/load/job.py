@@ -37,6 +37,7 @@ class Job:
     warmup_limit_s: float
     window_s: float
     timeout_s: float  # of a request
+    window_at_s: float | None = None  # a reading of perf_counter: warm-up lasts until then at least
 
 
 def parse(text: bytes) -> Job:
@@ -57,6 +58,7 @@ def parse(text: bytes) -> Job:
             error_limit=_share(data, "error_limit", default=ERROR_LIMIT),
             seed=_one(data, "seed", int),
             **{key: _seconds(data, key) for key in ("warmup_slice_s", "warmup_limit_s", "window_s", "timeout_s")},
+            window_at_s=None if data.get("window_at_s") is None else _seconds(data, "window_at_s"),
         )
     except KeyError as error:
         raise UsageError(f"the job lacks {error}; gatebench/load/job.py lists what it needs") from error

@@ -134,16 +134,22 @@ class Stack:
     bridge: Bridge | None = None
     given: Mapping[str, Setting] = field(default_factory=dict)  # in the place of the server's settings
     profile: str = MATCHED
+    arm: str | None = None  # of a gate: "base", "head" or "again"
+    python: str | None = None  # the version that this arm runs on; None: as all others
 
     @property
     def name(self) -> str:
-        """The stack's one name, `app+server[axis=value,…]@profile`; what it has by default is not said."""
+        """The stack's one name, `app+server[axis=value,…]@profile`; what it has by default is not said.
+
+        An arm of a gate has the arm's before it: `base:app+server`.
+        """
         said = [f"bridge={self.bridge.name}"] if self.bridge else []
         said += [str(choice) for choice in self.choices if not choice.default]
         said += [f"{key}={spelled(value)}" for key, value in self.given.items()]
         brackets = f"[{','.join(sorted(said))}]" if said else ""
         profile = "" if self.profile == MATCHED else f"@{self.profile}"
-        return f"{self.app.name}+{self.server.name}{brackets}{profile}"
+        arm = f"{self.arm}:" if self.arm else ""
+        return f"{arm}{self.app.name}+{self.server.name}{brackets}{profile}"
 
     @property
     def interface(self) -> Interface:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gatebench.model.declared import AnyInterface
 from gatebench.model.planned import LoadKind
+
+GateWord = Literal["pass", "fail", "unsure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,3 +164,40 @@ class Verdict:
     comparison: Comparison | None = None  # what it rests on, where that is one ratio
     wsgi: str = ""  # what was measured on this side, in words, where it rests on anything else
     asgi: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a gate found of one metric on one scenario and load."""
+
+    scenario: str
+    load: str
+    metric: str
+    margin: float  # share by which it may get worse
+    word: GateWord
+    change: Estimate | None  # head / base, with the interval of the look that decided; None where there is none
+    base: Estimate | None  # its own figure over the blocks that were paired
+    head: Estimate | None
+    p_worse: float | None  # of what was seen, were it no worse than the margin; Holm's, over all findings of the gate
+    blocks: int  # in which both arms have a figure
+    needed: int | None = None  # blocks that would decide it, by today's spread; None where no number is known
+    reason: str | None = None  # why it is unsure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a gate says: a word, one sentence, and what they rest on."""
+
+    word: GateWord
+    sentence: str  # what was found, by how much, how sure, and what to do where it is unsure
+    base: str  # the arms, in words
+    head: str
+    findings: tuple[Finding, ...]  # the leading metric first
+    confirmation: tuple[Finding, ...] = ()  # of fresh blocks, where a fail was to be confirmed
+    again: tuple[Finding, ...] = ()  # the base beside itself: nothing should be found
+    smallest: Mapping[str, float] = field(default_factory=dict)  # metric -> smallest change that could be told here
+    look: int | None = None  # which of the looks decided, from 1; None where there were none
+    looks: int = 0  # how many were declared
+    blocks: int = 0  # that were measured
+    void: Mapping[str, int] = field(default_factory=dict)  # why trials gave nothing -> how many
+    warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gatebench.model.declared import AnyInterface, Setting
-from gatebench.model.planned import Placement, Plan
+from gatebench.model.planned import Gate, Placement, Plan
 
 Status = Literal["ok", "void", "failed"]
 Fault = Literal["contract", "machine", "impossible"]
@@ -158,6 +158,7 @@ class Run:
     # whether it may be believed; shares of 1
     server_cpu_share: float | None = None  # of its CPUs, by its process tree
     server_busy_share: float | None = None  # of its CPUs, by anything, interrupts included
+    server_beside_share: float | None = None  # of its CPUs, by the other arm that was measured at the same time
     generator_cpu_share: float | None = None
     generator_busy_share: float | None = None  # of its CPUs, by anything
     generator_delay_share: float | None = None  # time it was ready to run and did not
@@ -187,6 +188,7 @@ class Session:
     scenarios: Mapping[str, str] = field(default_factory=dict)  # scenario -> its title
     waits: Mapping[str, float] = field(default_factory=dict)  # scenario -> seconds that a request waits by design
     declared: Mapping[str, str] = field(default_factory=dict)  # what was declared -> digest of its files
+    gate: Gate | None = None  # what was declared, where it is a gate's
     runs: tuple[Run, ...] = ()
     ended_at: str | None = None  # None where the session was killed
     interrupted: bool = False  # stopped by its user, or by the time it was given, before all trials were made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
@@ -195,3 +196,20 @@ class Trial:
     scenario: str
     load: Load
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a gate declares before it measures: its arms, its margins, and how often it looks."""
+
+    base: str  # stack, as runs name it: "base:flask+gunicorn-gthread"
+    head: str
+    again: str | None  # the base once more, measured beside the base; None where it is not
+    arms: Mapping[str, str]  # each of these stacks, in words: "commit 1a2b3c4d5e6f", "threads=32"
+    leading: str  # the metric that the gate is about
+    margins: Mapping[str, float]  # metric -> share by which it may get worse: 0.025
+    looks: tuple[int, ...]  # after how many blocks it is judged; the last is the most there will be
+    errors: tuple[float, ...]  # spent on each side at each look; 0.025 in all
+    beside: bool  # base and head run at the same time on the same CPUs
+    budget_s: float  # for measuring; a confirmation has as much again
+    confirm: bool  # a fail counts only where fresh blocks say the same

@@ -1,19 +1,18 @@
 """One results file to one page, its Markdown twin and its tables.
 
-Knows the order of the steps and how files are put in place. Must not know how a figure is computed, nor print.
+Knows the order of the steps. Must not know how a figure is computed, nor print.
 """
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from gatebench import attribution, claims, store, sweeps, tables
-from gatebench.errors import UsageError
 from gatebench.report import page, published
+from gatebench.report.files import put
 from gatebench.report.published import Headline
 from gatebench.report.sections import Found, sections
 
@@ -67,7 +66,7 @@ def build(path: Path, out: Path) -> Built:
     texts = {Path("tables") / f"{name}.csv": _csv(frame) for name, frame in frames.items()}
     texts |= {Path("report.md"): page.markdown(values), Path("index.html"): page.html(values)}
     for name, text in texts.items():
-        _put(out / name, text)
+        put(out / name, text)
     headline = published.headline(shown)
     return Built(
         page=out / "index.html",
@@ -83,20 +82,3 @@ def build(path: Path, out: Path) -> Built:
 def _csv(frame: pd.DataFrame) -> str:
     safe = frame.map(lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value)
     return safe.to_csv(index=False, lineterminator="\n")
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside its place first, then over it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as beside:
-            try:
-                beside.write(text.encode("utf-8"))
-                beside.close()
-                Path(beside.name).chmod(0o644)
-                Path(beside.name).replace(path)
-            except OSError:
-                Path(beside.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): give another folder with --out.") from None

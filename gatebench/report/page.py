@@ -6,18 +6,17 @@ Knows all values that the templates show. Must not write files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from gatebench.claims import DECIDED, SILENT
 from gatebench.metrics import blocks, show
 from gatebench.model import Comparison, Part, Run, Session, Setting
+from gatebench.report import templating
 from gatebench.report.published import Measured, PublishedTable, Row
 from gatebench.report.sections import Section
 from gatebench.stats import ENOUGH, LEVEL
@@ -82,13 +81,12 @@ def content(
 
 def html(values: dict[str, Any]) -> str:
     """Give the page."""
-    style = Markup(resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 -- ours
-    return _environment(_escape_html).get_template("report.html.j2").render(values, style=style)
+    return templating.html("report.html.j2", values)
 
 
 def markdown(values: dict[str, Any]) -> str:
     """Give the same in Markdown, without figures."""
-    return _environment(_escape_markdown).get_template("report.md.j2").render(values)
+    return templating.filled("report.md.j2", values, _escape_markdown)
 
 
 def measuring_share(session: Session) -> float | None:
@@ -104,26 +102,6 @@ def _wall_s(session: Session) -> float:
         return sum(run.elapsed_s or 0.0 for run in session.runs)
     ended, started = (datetime.fromisoformat(text) for text in (session.ended_at, session.started_at))
     return (ended - started).total_seconds()
-
-
-def _environment(escaped: Callable[[Any], Markup]) -> Environment:
-    # Each value passes through `escaped`, so that a template cannot forget to.
-    return Environment(
-        loader=PackageLoader("gatebench.report"),
-        autoescape=True,
-        finalize=escaped,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _escape_html(value: Any) -> Markup:
-    if isinstance(value, Markup):
-        return value
-    # "//" is spelled so that no text from a file looks like an address to whoever checks the page for some.
-    return Markup(str(escape(str(value))).replace("//", "/&#47;"))  # noqa: S704 -- escaped
 
 
 def _escape_markdown(value: Any) -> Markup:

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import requests
@@ -110,6 +110,7 @@ class ContainerBackend:
     name: str = "container"
     surroundings: dict[str, Setting] = field(default_factory=dict)
     _stacks: dict[str, Image] = field(default_factory=dict)
+    _others: dict[str, Images] = field(default_factory=dict)  # by the Python of an arm that has its own
     _holder: Container | None = None  # whose network all others use, where it is not the host's
     _ports: list[int] = field(default_factory=list)  # what the holder has published and nobody uses
 
@@ -125,17 +126,27 @@ class ContainerBackend:
                 raise UsageError(f"{stack.name} needs a port for each of its three; leave --network bridge out.")
             parts = {part.name: self.prepare(part) for part in (stack.wsgi, stack.asgi)}
             return {**fronts.described(parts), "front": self.images.front(stack.front).facts}
-        image = self._stacks[stack.name] = self.images.stack(stack)
-        base = self.images.base()
+        images = self._images(stack.python)
+        image = self._stacks[stack.name] = images.stack(stack)
+        base = images.base()
         self.surroundings |= {
             "engine": f"Docker {self.engine.version}, control groups {self.engine.cgroup}",
             "network": self.wanted.network,
-            "base": base.name,
-            "base id": str(base.facts["image id"]),
             "memory limit, MiB": self.wanted.memory_mib,
             "processes limit": self.wanted.pids,
         }
-        return {"versions": image.versions, "image": image.facts}
+        if images is self.images:
+            self.surroundings |= {"base": base.name, "base id": str(base.facts["image id"])}
+            return {"versions": image.versions, "image": image.facts}
+        return {"versions": image.versions, "image": {**image.facts, "base": base.name}}
+
+    def _images(self, python: str | None) -> Images:
+        """Give what makes images for stacks on this Python: an arm of a gate may have one of its own."""
+        if python is None or python == self.images.python:
+            return self.images
+        if python not in self._others:
+            self._others[python] = replace(self.images, python=python, _made={})
+        return self._others[python]
 
     def missing(self, _wanted: AnyStack | Service) -> str | None:
         """Miss nothing: an image has what its stack or service needs."""

@@ -100,6 +100,8 @@ class Images:
             {"APP": app.name, "STACK": stack.name, **packages(stack)},
             requirements=stack.requirements,
             folders=folders,
+            # An arm of a gate may be of another revision, with a lock of its own.
+            tree=stack.server.folder.parent if stack.arm else None,
         )
         inside, wanted = built.versions["python"], self.python.removesuffix("t")
         if inside != wanted and not inside.startswith(f"{wanted}."):
@@ -178,6 +180,7 @@ class Images:
         *,
         requirements: Sequence[str] | None = None,
         folders: Mapping[str, Path] | None = None,
+        tree: Path | None = None,
     ) -> Image:
         if name not in self._made:
             base = self.base()
@@ -185,7 +188,7 @@ class Images:
             given = {**arguments, "BASE": base.name, "VERSION": version("gatebench")}
             lock = None
             if requirements is not None:
-                lock = envs.locked(self.root, requirements)
+                lock = envs.locked(tree or self.root, requirements)
                 given["REQUIREMENTS"] = required(lock, requirements)
             apt = base if given.get("PACKAGES") else None
             with self._context(folders or {}, lock) as context, self._secrets(apt) as secrets:
@@ -310,8 +313,10 @@ def tag(name: str) -> str:
 
 
 def spelled(name: str) -> str:
-    """Spell a stack's name as the engine allows, which takes no `+[=,]`; no two names are spelled alike."""
-    plain = name.replace("[", "..").replace(",", "..").replace("]", "").replace("+", ".").replace("=", ".")
+    """Spell a stack's name as the engine allows, which takes no `:+[=,]@`; no two names are spelled alike."""
+    # No name begins with "_" or "-", so these two after a dot are no part of one.
+    plain = name.replace(":", "._").replace("@", ".-")
+    plain = plain.replace("[", "..").replace(",", "..").replace("]", "").replace("+", ".").replace("=", ".")
     if len(plain) <= LONGEST_NAME:
         return plain
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]

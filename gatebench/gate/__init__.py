@@ -1,0 +1,25 @@
+"""The gate: whether head is slower than base by more than it may be, told from a session's runs.
+
+Pure judging: a file is judged just as it was live. Must not know how arms were made or measured, nor print.
+"""
+
+from gatebench.gate.judging import decided, judge, ratios
+from gatebench.gate.recorded import recorded
+from gatebench.gate.sequence import AGAIN, CONFIRM, ERROR, GATE, LEAST, MARGINS, MOST, SHORT, errors, looks
+
+__all__ = [
+    "AGAIN",
+    "CONFIRM",
+    "ERROR",
+    "GATE",
+    "LEAST",
+    "MARGINS",
+    "MOST",
+    "SHORT",
+    "decided",
+    "errors",
+    "judge",
+    "looks",
+    "ratios",
+    "recorded",
+]

@@ -1,0 +1,186 @@
+"""Judging: blocks of log-ratios to words, look by look, and a session's runs to a judgement.
+
+Knows arms, margins and looks. Must not know how runs came about, nor how a judgement is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gatebench.errors import UsageError
+from gatebench.gate import beside, words
+from gatebench.gate.findings import Sheet, finding, left_out, sheets
+from gatebench.gate.pairs import Trials, ratios
+from gatebench.gate.sequence import CONFIRM, GATE
+from gatebench.model import Finding, Gate, GateWord, Judgement, Session
+from gatebench.stats import sign_flips
+
+__all__ = ["Settled", "decided", "judge", "ratios", "settle"]
+
+UNSURE: GateWord = "unsure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What the looks at some findings came to."""
+
+    word: GateWord  # of all together
+    words: tuple[GateWord, ...]  # of each
+    p_worse: tuple[float, ...]  # of each, adjusted by Holm
+    look: int | None = None  # whose error was spent last, from 1; None where there was no look
+    blocks: int = 0  # that it rests on
+
+
+def settle(
+    values: Sequence[np.ndarray],
+    margins_log: Sequence[float],
+    looks: Sequence[int],
+    errors: Sequence[float],
+    *,
+    live: bool = False,
+) -> Settled:
+    """Look at blocks of log-ratios until they are decided: the whole method on plain numbers.
+
+    `values` has an array a finding, all of one length, a value a block: above 0 where head is worse, NaN where the
+    block has none. The first look at which all pass or any fails decides. Where the blocks end before a declared
+    look, one is taken at what there is, with that look's error, unless they are still being made (`live`).
+    """
+    made = len(values[0]) if values else 0
+    settled = Settled(word=UNSURE, words=tuple(UNSURE for _ in values), p_worse=tuple(1.0 for _ in values))
+    for look, (blocks, error) in enumerate(_steps(made, looks, errors, live=live), start=1):
+        settled = _look([each[:blocks] for each in values], margins_log, error)
+        settled = replace(settled, look=look, blocks=blocks)
+        if settled.word != "unsure":
+            break
+    return settled
+
+
+def _steps(made: int, looks: Sequence[int], errors: Sequence[float], *, live: bool) -> Iterator[tuple[int, float]]:
+    for count, error in zip(looks, errors, strict=True):
+        if count <= made:
+            yield count, error
+        elif not live and made not in (0, *looks):
+            yield made, error
+            return
+        else:
+            return
+
+
+def _look(values: Sequence[np.ndarray], margins_log: Sequence[float], error: float) -> Settled:
+    known = [each[~np.isnan(each)] for each in values]
+    adjusted = _holm([sign_flips(each, margin) for each, margin in zip(known, margins_log, strict=True)])
+    # The interval lies wholly before the margin just where the same test the other way round says so.
+    within = [sign_flips(-each, -margin) <= error for each, margin in zip(known, margins_log, strict=True)]
+    said: tuple[GateWord, ...] = tuple(
+        "fail" if p <= error else "pass" if before else "unsure" for p, before in zip(adjusted, within, strict=True)
+    )
+    word: GateWord = "fail" if "fail" in said else "unsure" if "unsure" in said or not said else "pass"
+    return Settled(word=word, words=said, p_worse=adjusted)
+
+
+def _holm(chances: Sequence[float]) -> tuple[float, ...]:
+    """Adjust p-values so that all of them together err no more often than one."""
+    adjusted, largest = [1.0] * len(chances), 0.0
+    for place, at in enumerate(sorted(range(len(chances)), key=lambda at: chances[at])):
+        largest = max(largest, min(1.0, (len(chances) - place) * chances[at]))
+        adjusted[at] = largest
+    return tuple(adjusted)
+
+
+def judge(session: Session) -> Judgement:
+    """Judge a gate's session by what it declared; UsageError where it declared none.
+
+    What was measured is judged just as it was live: at the first of the declared looks that decides, and else at the
+    last that was taken.
+    """
+    gate = declared(session)
+    trials = Trials(session, GATE)
+    judged, missing = _judged(trials, gate)
+    settled, findings = _found(trials, gate, judged)
+    confirmation, word = _confirmed(session, gate, judged, settled)
+    blocks = len(trials.blocks(gate.base, gate.head))
+    again, smallest, unlike = beside.itself(session, gate, blocks)
+    judgement = Judgement(
+        word=word,
+        sentence="",
+        base=gate.arms.get(gate.base, gate.base),
+        head=gate.arms.get(gate.head, gate.head),
+        findings=findings,
+        confirmation=confirmation,
+        again=again,
+        smallest=smallest,
+        look=settled.look,
+        looks=len(gate.looks),
+        blocks=blocks,
+        void=beside.void(session, gate),
+        warnings=(*unlike, *missing, *beside.warned(session, gate), *session.notices),
+    )
+    return replace(judgement, sentence=words.sentence(judgement, session))
+
+
+def decided(session: Session, part: str) -> bool:
+    """Tell, while a gate is measured, whether the looks that its whole blocks have reached decide a part of it."""
+    gate = declared(session)
+    trials = Trials(session, part)
+    if len(trials.whole(gate.base, gate.head)) < gate.looks[0]:
+        return False
+    first = Trials(session, GATE)
+    judged, _ = _judged(first, gate)
+    if part == CONFIRM:
+        judged = _failed(judged, _settled(first, gate, judged))
+    return _settled(trials, gate, judged, live=True).word != "unsure"
+
+
+def declared(session: Session) -> Gate:
+    """Give what a session declared of its gate; UsageError where it is no gate's."""
+    if session.gate is None:
+        raise UsageError(
+            f"The session {session.name} is no gate's: name two of its stacks with --base and --head, "
+            f"such as {', '.join(session.plan.stacks[:2])}."
+        )
+    return session.gate
+
+
+def _judged(trials: Trials, gate: Gate) -> tuple[list[Sheet], list[str]]:
+    """Give what is judged, and why the rest is not."""
+    every = [(sheet, left_out(sheet, gate)) for sheet in sheets(trials, gate)]
+    return [sheet for sheet, why in every if why is None], [why for _, why in every if why is not None]
+
+
+def _settled(trials: Trials, gate: Gate, judged: Sequence[Sheet], *, live: bool = False) -> Settled:
+    blocks = trials.whole(gate.base, gate.head) if live else trials.blocks(gate.base, gate.head)
+    values = [sheet.of(trials, gate).worse(blocks) for sheet in judged]
+    return settle(values, [math.log1p(sheet.margin) for sheet in judged], gate.looks, gate.errors, live=live)
+
+
+def _found(trials: Trials, gate: Gate, judged: Sequence[Sheet]) -> tuple[Settled, tuple[Finding, ...]]:
+    """Settle some findings in a part, and say what was found of each."""
+    settled = _settled(trials, gate, judged)
+    blocks = trials.blocks(gate.base, gate.head)[: settled.blocks]
+    error = gate.errors[(settled.look or 1) - 1]
+    told = zip(judged, settled.words, settled.p_worse, strict=True)
+    return settled, tuple(
+        finding(sheet.of(trials, gate), blocks, word=word, p_worse=p, error=error, gate=gate, beside=len(judged))
+        for sheet, word, p in told
+    )
+
+
+def _failed(judged: Sequence[Sheet], settled: Settled) -> list[Sheet]:
+    return [sheet for sheet, word in zip(judged, settled.words, strict=True) if word == "fail"]
+
+
+def _confirmed(
+    session: Session, gate: Gate, judged: Sequence[Sheet], settled: Settled
+) -> tuple[tuple[Finding, ...], GateWord]:
+    """Judge the fresh blocks by what had failed; a fail stands where they say the same, and else is unsure."""
+    if settled.word != "fail" or not gate.confirm:
+        return (), settled.word
+    trials = Trials(session, CONFIRM)
+    if not trials.blocks(gate.base, gate.head):
+        return (), "unsure"
+    again, findings = _found(trials, gate, _failed(judged, settled))
+    return findings, "fail" if again.word == "fail" else "unsure"

@@ -1,0 +1,217 @@
+"""Words: the one sentence of a judgement, and how its findings are said everywhere.
+
+Knows judgements and what a gate declared. Must not know how a word was come to, nor Markdown or pages.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gatebench.gate.beside import per_block_s
+from gatebench.gate.sequence import LEAST, MOST
+from gatebench.metrics import TABLE, blocks
+from gatebench.model import Estimate, Finding, Gate, Judgement, Session
+
+NAMES = {
+    "cpu_us_per_request": "CPU per request",
+    "rate_rps": "the rate of requests",
+    "response_p50_s": "the median response time",
+    "response_p99_s": "p99 of the response time",
+}
+SLACK = 1.1  # of a suggested budget: blocks are not all alike
+
+
+def sentence(judgement: Judgement, session: Session) -> str:
+    """Say what was found, by how much, how sure, and what to do where it is unsure."""
+    said = {"pass": _passed, "fail": _failed, "unsure": _unsure}[judgement.word](judgement, session)
+    return f"{said}."
+
+
+def name_of(metric: str) -> str:
+    """Name a metric as it stands in a sentence."""
+    title = TABLE[metric][0].title
+    return NAMES.get(metric, title[:1].lower() + title[1:])
+
+
+def percent(ratio: float) -> str:
+    """Say a ratio as a change: `+2.5 %`."""
+    share = _figure((ratio - 1) * 100)
+    return f"{share:+g} %" if share else "0 %"
+
+
+def interval(change: Estimate) -> str:
+    """Say the ends of a change's interval; that there is none where there is none."""
+    if change.low is None or change.high is None:
+        return "no interval"
+    return f"{percent(change.low)} to {percent(change.high)}"
+
+
+def bound(finding: Finding) -> str:
+    """Say how far a finding's figure may change for the worse: `+2.5 %`, or `-4.76 %` where higher is better."""
+    factor = 1 + finding.margin
+    return percent(factor if TABLE[finding.metric][0].better == "lower" else 1 / factor)
+
+
+def sure(judgement: Judgement, gate: Gate) -> str:
+    """Say how sure an interval is at the look that decided."""
+    error = gate.errors[(judgement.look or len(gate.errors)) - 1]
+    return f"{float(f'{100 * (1 - error):.4g}'):g} % sure on each side"
+
+
+def stands(finding: Finding, judgement: Judgement) -> bool:
+    """Tell whether a finding that failed is what the gate says: fresh blocks, where asked, said it of this one."""
+    if finding.word != "fail" or judgement.word != "fail":
+        return False
+    again = [each for each in judgement.confirmation if _of(each) == _of(finding)]
+    return not judgement.confirmation or any(each.word == "fail" for each in again)
+
+
+def _of(finding: Finding) -> tuple[str, str, str]:
+    return finding.scenario, finding.load, finding.metric
+
+
+def where(finding: Finding) -> str:
+    """Name the scenario and load of a finding."""
+    return f"{finding.scenario}, {finding.load}"
+
+
+def changed(finding: Finding) -> str:
+    """Say which figure of head changed, and by how much."""
+    change, name = finding.change, name_of(finding.metric)
+    if change is None:
+        return f"{name} of head has no figure"
+    off = _figure((change.value - 1) * 100)
+    how = f"{abs(off):g} % {'higher' if off > 0 else 'lower'}" if off else "as it was"
+    return f"{name} of head is {how}"
+
+
+def _figure(share: float) -> float:
+    """Round a change in percent: to a tenth, and what is smaller than one to a hundredth."""
+    return round(share, 1 if abs(share) >= 1 else 2) + 0.0
+
+
+def _said(finding: Finding, judgement: Judgement, session: Session) -> str:
+    """Say a finding with its interval, and where, if there is more than one place."""
+    places = {(each.scenario, each.load) for each in judgement.findings}
+    at = f" on {where(finding)}" if len(places) > 1 else ""
+    if finding.change is None or session.gate is None:
+        return changed(finding) + at
+    ends = f"{interval(finding.change)}; {blocks(finding.blocks)}"
+    surely = f", {sure(judgement, session.gate)}" if finding.change.low is not None else ""
+    return f"{changed(finding)}{at} ({ends}{surely})"
+
+
+def _worst(judgement: Judgement) -> Finding:
+    """Give the leading metric's finding that comes nearest to its margin."""
+    leading = judgement.findings[0].metric
+
+    def worse(finding: Finding) -> float:
+        log = math.log(finding.change.value) if finding.change else -math.inf
+        return log if TABLE[finding.metric][0].better == "lower" else -log
+
+    return max((each for each in judgement.findings if each.metric == leading), key=worse)
+
+
+def _passed(judgement: Judgement, session: Session) -> str:
+    worst, others = _worst(judgement), len(judgement.findings) - 1
+    said = f"No regression: {_said(worst, judgement, session)}, within the margin of {bound(worst)}"
+    if not others:
+        return said
+    theirs = "the other finding is within its margin" if others == 1 else f"{others} more findings are within theirs"
+    return f"{said}; {theirs}"
+
+
+def _failed(judgement: Judgement, session: Session) -> str:
+    standing = [each for each in judgement.findings if stands(each, judgement)]
+    others = [each for each in judgement.findings if each.word == "fail" and each not in standing]
+    said = f"Regression: {_past(standing, judgement, session)}; {_fresh(standing[0], judgement)}"
+    return f"{said}, but not that {' nor that '.join(map(changed, others))}" if others else said
+
+
+def _past(past: list[Finding], judgement: Judgement, session: Session) -> str:
+    said = f"{_said(past[0], judgement, session)}, past the margin of {bound(past[0])}"
+    others = [f"{changed(each)} on {where(each)}" for each in past[1:]]
+    return f"{said}; and {' and '.join(others)}" if others else said
+
+
+def _fresh(finding: Finding, judgement: Judgement) -> str:
+    if not judgement.confirmation:
+        return "no fresh blocks were asked whether they say the same"
+    same = next(each for each in judgement.confirmation if _of(each) == _of(finding))
+    return f"fresh blocks said the same ({_briefly(same)})"
+
+
+def _briefly(finding: Finding) -> str:
+    if finding.change is None:
+        return "no figure"
+    return f"{percent(finding.change.value)}, {interval(finding.change)}; {blocks(finding.blocks)}"
+
+
+def _unsure(judgement: Judgement, session: Session) -> str:
+    failed = [each for each in judgement.findings if each.word == "fail"]
+    if failed:
+        past = _past(failed, judgement, session)
+        if not judgement.confirmation:
+            return (
+                f"Unsure: {past}, but it is to be confirmed and no fresh blocks were measured: "
+                "gate again, with more time"
+            )
+        return (
+            f"Unsure: {past}, but fresh blocks did not say the same "
+            f"({_briefly(judgement.confirmation[0])}): gate again, and see what else the machine does"
+        )
+    unsure = [each for each in judgement.findings if each.word == "unsure"]
+    if not unsure or not judgement.blocks:
+        return f"Unsure: {_nothing(judgement)}"
+    first = unsure[0]
+    if first.change is None:
+        why = f"{changed(first)} on {where(first)}, since {first.reason}{_voids(judgement)}"
+        return f"Unsure: {why}: gate again once that is mended"
+    why = f"{_said(first, judgement, session)}, and {first.reason}"
+    if first.change.low is not None:
+        why += f" (margin {bound(first)})"
+    return f"Unsure: {why}; {_todo(unsure, judgement, session)}{_voids(judgement)}"
+
+
+def _nothing(judgement: Judgement) -> str:
+    if not judgement.blocks:
+        return f"no block has a trial of both arms{_voids(judgement)}: measure {LEAST} blocks at least"
+    return f"nothing could be judged of {blocks(judgement.blocks)}{_voids(judgement)}"
+
+
+def _voids(judgement: Judgement) -> str:
+    if not judgement.void:
+        return ""
+    reason, count = max(judgement.void.items(), key=lambda each: each[1])
+    total = sum(judgement.void.values())
+    most = f"{count} of them " if count < total else ""
+    return f"; {total} trial{'s' * (total > 1)} gave nothing ({most}{reason.rstrip('.')})"
+
+
+def _todo(unsure: list[Finding], judgement: Judgement, session: Session) -> str:
+    """Say what would decide it."""
+    needed = [each.needed for each in unsure if each.needed is not None]
+    if len(needed) < len(unsure):
+        if min(each.blocks for each in unsure) < LEAST:
+            more_time = ": give it more time with --budget" if session.gate and session.gate.budget_s else ""
+            return f"it takes {LEAST} valid blocks at least{more_time}"
+        return (
+            "by today's spread no number of blocks within reach would decide it: "
+            "take a wider margin, or a quieter machine"
+        )
+    more = max(needed) - judgement.blocks
+    if more <= 0:  # blocks enough, had they been looked at with the error that the last look has
+        return "it was stopped before its next look: let it run its time"
+    said = f"{more} more block{'s' * (more > 1)}"
+    gate, each_s = session.gate, per_block_s(session)
+    if gate is None or not gate.budget_s or each_s is None:
+        return f"{said} would decide it by today's spread"
+    if max(needed) > MOST:
+        return (
+            f"{said} would decide it by today's spread, and a gate makes {MOST} at most: "
+            "take a wider margin, a longer window or a quieter machine"
+        )
+    more_s = more * each_s
+    budget = max(math.ceil(max(needed) * each_s * SLACK / 60), math.ceil(gate.budget_s / 60))
+    about = f"about {round(more_s / 60)} minutes" if more_s >= 90 else f"about {max(1, round(more_s))} s"
+    return f"{said} ({about}) would decide it by today's spread: gatebench gate --budget {budget}m"

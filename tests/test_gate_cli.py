@@ -1,0 +1,419 @@
+"""The gate as its user meets it: what it prints, which files it leaves, what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import log
+from pathlib import Path
+
+import pytest
+import sessions
+from gates import BASE, HEAD, flat, gate_session
+from pages import Page
+
+from gatebench import cli, fake, store
+from gatebench.contract import Finding, Outcome
+from gatebench.generator import Figures, Job
+from gatebench.model import Run, Session
+from gatebench.parties import Parties
+
+FILES = {"bencher.json", "gate.html", "gate.json", "gate.md", "github-action-benchmark.json", "junit.xml"}
+SAME = ("--base", ".", "--head", "threads=32", "--blocks", "18")
+SLOWER = ("--base", "stack:fastapi+uvicorn", "--head", "flask+gunicorn-gthread", "--blocks", "12")
+
+
+@dataclass
+class Done:
+    """How a call of the command line ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    reports: Path
+
+    @property
+    def files(self) -> set[str]:
+        return {path.name for path in self.reports.iterdir()} if self.reports.is_dir() else set()
+
+    @property
+    def judged(self) -> dict[str, object]:
+        found: dict[str, dict[str, object]] = json.loads((self.reports / "gate.json").read_text(encoding="utf-8"))
+        return found["judgement"]
+
+    def refused(self, *words: str) -> bool:
+        """Whether it said no in one sentence with these words, and left no judgement."""
+        missing = [word for word in words if word not in self.stderr]
+        assert not missing, self.stderr
+        assert "Traceback" not in self.stdout + self.stderr
+        assert self.stderr.count("\n") <= 1
+        return self.code == 2 and not self.files
+
+
+Gate = Callable[..., Done]
+
+
+@pytest.fixture
+def gate(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Gate:
+    """`gatebench gate` in this process, in a folder of its own, with the declarations of this tree."""
+
+    def call(*words: str | Path, env: Mapping[str, str] = {}) -> Done:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        code = 0
+        with monkeypatch.context() as changed:
+            changed.chdir(tmp_path)
+            changed.setenv("GATEBENCH_BACKEND", "fake")
+            changed.setattr(sys, "argv", ["gatebench", "gate", f"--root={root}", *map(str, words)])
+            try:
+                cli.main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        said = capfd.readouterr()
+        return Done(code, said.out, said.err, tmp_path / "reports" / "gate")
+
+    return call
+
+
+def results(folder: Path) -> Path:
+    (path,) = (folder / "results").glob("*.jsonl")
+    return path
+
+
+def test_two_arms_that_are_the_same_pass_and_leave_every_file(gate: Gate, tmp_path: Path) -> None:
+    done = gate(*SAME)
+    assert done.code == 0
+    assert not done.stderr
+    assert done.files == FILES
+    assert done.judged["word"] == "pass"
+    assert str(done.judged["sentence"]) in done.stdout
+    assert results(tmp_path).name.startswith("gate-")
+    assert str(results(tmp_path).relative_to(tmp_path)) in done.stdout
+
+
+def test_the_terminal_shows_findings_margins_the_base_beside_itself_and_what_can_be_told(gate: Gate) -> None:
+    lines = [" ".join(line.split()) for line in gate(*SAME).stdout.splitlines()]
+    assert "scenario metric base head change interval margin blocks" in lines
+    assert any(line.startswith("plain closed(64) cpu 9") and "+2.5 % 14 pass" in line for line in lines)
+    assert any(line.startswith("plain closed(64) rate") and "-4.8 % 14 pass" in line for line in lines)
+    assert "The base beside itself, where nothing should be found" in lines
+    assert any(line.startswith("14 blocks, decided at look 1 of 2") for line in lines)
+    assert any(line.startswith("Smallest change that could be told here: cpu ") for line in lines)
+    assert "These figures are invented: the fake backend measures nothing." in lines
+
+
+def test_each_block_says_how_the_leading_metric_does_so_far(gate: Gate) -> None:
+    lines = gate(*SAME).stdout.splitlines()
+    told = [line for line in lines if "Base beside head, block" in line]
+    assert [line.split(" block ")[1].split(":")[0] for line in told] == [str(block) for block in range(14)]
+    assert "so far" not in told[0]
+    assert all("so far" in line and " to " in line for line in told[5:])
+
+
+def test_a_slower_head_is_a_regression_once_fresh_blocks_say_the_same(gate: Gate, tmp_path: Path) -> None:
+    done = gate(*SLOWER)
+    assert done.code == 1
+    assert done.files == FILES
+    assert done.judged["word"] == "fail"
+    sentence = str(done.judged["sentence"])
+    assert done.stderr == f"gatebench: {sentence}\n"
+    assert sentence not in done.stdout
+    assert "fresh blocks said the same" in sentence
+    assert "The same in fresh blocks" in done.stdout
+    assert "gate.confirm" in {run.part for run in store.read(results(tmp_path)).runs}
+
+
+def test_without_confirmation_no_fresh_blocks_are_measured(gate: Gate, tmp_path: Path) -> None:
+    assert gate(*SLOWER, "--no-confirm").code == 1
+    assert "gate.confirm" not in {run.part for run in store.read(results(tmp_path)).runs}
+
+
+def test_what_nobody_can_tell_is_no_pass(gate: Gate, tmp_path: Path) -> None:
+    few = gate_session(flat(0.0, 4), looks=(12,))
+    done = gate(sessions.write(tmp_path, few))
+    assert done.code == 3
+    assert done.judged["word"] == "unsure"
+    assert done.stderr == f"gatebench: {done.judged['sentence']}\n"
+
+
+def test_nothing_but_void_trials_is_no_pass_and_the_reason_is_told(gate: Gate, tmp_path: Path) -> None:
+    void = gate_session(flat(0.0, 12), spoil=lambda run: sessions.make_void(run, "4.0 % errors"))
+    done = gate(sessions.write(tmp_path, void))
+    assert done.code == 3
+    assert "4.0 % errors" in done.stderr
+
+
+def test_a_results_file_is_judged_as_it_was_live(gate: Gate, tmp_path: Path) -> None:
+    live = gate(*SLOWER)
+    before = (live.reports / "gate.json").read_bytes()
+    page = (live.reports / "gate.html").read_bytes()
+    shutil.rmtree(live.reports)
+    again = gate(results(tmp_path))
+    assert (again.code, again.stderr) == (1, live.stderr)
+    assert (again.reports / "gate.json").read_bytes() == before
+    assert (again.reports / "gate.html").read_bytes() == page
+
+
+def test_json_is_all_that_a_script_reads(gate: Gate) -> None:
+    done = gate(*SLOWER, "--json")
+    assert done.code == 1
+    assert json.loads(done.stdout)["judgement"] == done.judged
+    assert "results go to" in done.stderr
+    assert done.stderr.count(str(done.judged["sentence"])) == 1
+    assert json.loads(gate(*SAME, "--json").stdout)["judgement"]["word"] == "pass"
+
+
+def test_the_page_says_that_nothing_was_measured(gate: Gate) -> None:
+    done = gate(*SAME)
+    assert "The figures of this page are invented" in Page((done.reports / "gate.html").read_text("utf-8")).text
+
+
+def test_two_stacks_of_a_session_are_judged_as_they_were_measured(gate: Gate, tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, sessions.session(blocks=12))
+    done = gate(
+        file, "--base", sessions.GTHREAD, "--head", sessions.FASTAPI, "--scenario", "json", "--metric", "rate"
+    )
+    assert done.code == 0
+    assert "the rate of requests of head is" in done.stdout
+    assert not (tmp_path / "results").exists()
+    done = gate(
+        file, "--base", sessions.FASTAPI, "--head", sessions.GTHREAD, "--scenario", "json", "--metric", "rate"
+    )
+    assert done.code == 1
+
+
+def test_two_files_are_judged_together_where_they_compare(gate: Gate, tmp_path: Path) -> None:
+    one = sessions.session(blocks=12, measures=("plain closed(64)",))
+    base = sessions.write(tmp_path / "base", one)
+    head = sessions.write(tmp_path / "head", one)
+    done = gate(base, head, "--base", sessions.SYNC)
+    assert done.code == 0
+    assert "from two sessions" in done.stdout
+
+    other = replace(one, machine=replace(one.machine, identity="another"))
+    done = gate(base, sessions.write(tmp_path / "other", other), "--base", sessions.SYNC)
+    assert done.refused("do not compare", "machine", "another")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--margin", "0.025"), ["--margin '0.025'", "2.5%"]),
+        (("--margin", "2.5"), ["--margin '2.5'", "2.5%"]),
+        (("--margin", "0%"), ["--margin '0%'"]),
+        (("--margin", "-1%"), ["--margin '-1%'"]),
+        (("--margin", "cpi=2%"), ["There is no metric", "cpi", "cpu"]),
+        (("--margin", "p50=2%"), ["p50 is not judged", "--metric p50"]),
+        (("--margin", "2%", "--margin", "cpu=3%"), ["of cpu twice"]),
+        (("--metric", "p50"), ["no margin for p50", "--margin p50="]),
+        (("--metric", "speed"), ["There is no metric named 'speed'"]),
+        (("--budget", "5"), ["--budget '5'", "90s, 5m or 1h"]),
+        (("--budget", "5min"), ["--budget '5min'"]),
+        (("--budget", "0s"), ["--budget '0s'"]),
+        (("--budget", "25h"), ["--budget '25h'", "up to a day"]),
+        (("--budget", "1m"), ["--budget and --blocks", "choose one"]),
+        (("--session", "../x"), ["--session takes up to 100"]),
+        (("--scenario", "plane"), ["plane", "plain"]),
+        (("--stack", "flaks+gunicorn-gthread"), ["flaks", "flask"]),
+        (("--head", "thread=3"), ["--head thread=3", "named 'thread'"]),
+        (("--base", "no-such-branch"), ["--base no-such-branch"]),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_sentence(
+    gate: Gate, tmp_path: Path, words: list[str], said: list[str]
+) -> None:
+    assert gate(*SAME, *words).refused(*said)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_gate_wants_both_of_its_arms(gate: Gate) -> None:
+    assert gate().refused("name both", "--base HEAD~1 --head .")
+    assert gate("--base", ".").refused("name both")
+
+
+def test_what_was_measured_is_not_measured_again(gate: Gate, tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, gate_session(flat(0.0, 12)))
+    assert gate(file, "--budget", "5m", "--stack", "flask+gunicorn-sync").refused("leave out --stack, --budget")
+    assert gate(file, "--margin", "10%").refused(str(file), "leave out --margin")
+    assert gate(file, file, file).refused("not 3")
+    plain = sessions.write(tmp_path, sessions.session(blocks=6))
+    assert gate(plain).refused("--base and --head", sessions.SYNC)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: "", "is empty"),
+        (lambda text: text[:300], "line 1"),
+        (lambda text: text.replace('"window_s":1000.0', '"window_s":NaN'), "NaN is no number"),
+        (
+            lambda text: text.replace('"format_version":1', '"format_version":99', 1),
+            "a newer gatebench wrote this file",
+        ),
+    ],
+    ids=["empty", "cut short", "NaN", "newer"],
+)
+def test_a_file_that_cannot_be_read_is_never_a_pass(
+    gate: Gate, tmp_path: Path, spoil: Callable[[str], str], said: str
+) -> None:
+    file = sessions.write(tmp_path, gate_session(flat(0.0, 12)))
+    file.write_text(spoil(file.read_text(encoding="utf-8")), encoding="utf-8")
+    assert gate(file).refused(said)
+
+
+def test_an_earlier_judgement_never_stands_for_one_that_was_not_made(gate: Gate, tmp_path: Path) -> None:
+    assert gate(*SAME).files == FILES
+    assert gate(tmp_path / "nothing.jsonl").refused("cannot be read")
+    assert gate(*SAME).files == FILES
+    assert gate(*SAME, "--head", "no-such-branch").refused("no-such-branch")
+
+
+def test_reports_that_cannot_be_written_are_told_of_before_anything_is_measured(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    assert gate(*SAME, "--reports", tmp_path / "taken").refused("taken cannot be written", "--reports")
+    assert not (tmp_path / "results").exists()
+
+
+@dataclass
+class Stopping(fake.FakeDriver):
+    """A driver in whose midst the user presses Ctrl-C, at the given trial."""
+
+    trials: int = 0
+    at: int = 14
+
+    def measure(self, job: Job) -> Figures:
+        self.trials += job.load.size == 64
+        if self.trials == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().measure(job)
+
+
+def with_parties(monkeypatch: pytest.MonkeyPatch, made: Callable[[], Parties]) -> None:
+    monkeypatch.setattr(fake, "parties", made)
+
+
+def test_an_interrupted_gate_keeps_what_it_measured_and_judges_nothing(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, given = fake.FakeBackend(), fake.parties
+    with monkeypatch.context() as changed:
+        with_parties(changed, lambda: given(backend=backend, driver=Stopping(backend=backend)))
+        done = gate(*SAME)
+    assert done.code == 130
+    assert not done.files
+    file = results(tmp_path)
+    assert f"`gatebench gate {file.relative_to(tmp_path)}` judges it" in done.stderr
+    kept = store.read(file)
+    assert kept.interrupted
+    assert 2 <= len(kept.runs) < 12
+    again = gate(file)
+    assert again.code == 3
+    assert again.files == FILES
+
+
+@dataclass
+class Breaking:
+    """A contract that is kept for a while."""
+
+    kept: int
+    asked: int = field(default=0)
+
+    def __call__(self, **_asked: object) -> Outcome:
+        self.asked += 1
+        held = self.asked <= self.kept
+        return Outcome(findings=(Finding("plaintext", "bytes", held, "Hello", "Bye"),), date=None)
+
+
+@pytest.mark.parametrize("kept", [0, 40], ids=["from the start", "in the midst"])
+def test_an_arm_that_breaks_its_contract_is_named_and_fails(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    given = fake.parties
+    with monkeypatch.context() as changed:
+        with_parties(changed, lambda: given(contract=Breaking(kept=kept)))
+        done = gate(*SAME)
+    assert done.code == 1
+    assert "plaintext breaks the rule 'bytes'" in done.stderr
+    assert any(f"{arm}:flask+gunicorn-gthread" in done.stderr for arm in ("base", "head", "again"))
+    assert done.files == (FILES if kept else set())
+    if kept:
+        assert done.judged["word"] == "fail"
+        assert gate(results(tmp_path)).stderr == done.stderr
+
+
+def test_an_arm_that_never_came_up_is_the_machines_owners_turn(gate: Gate, tmp_path: Path) -> None:
+    def dead(run: Run) -> Run:
+        return replace(run, status="failed", fault="machine", reason="it ended at once") if run.stack == HEAD else run
+
+    done = gate(sessions.write(tmp_path, gate_session(flat(0.0, 12), spoil=dead)))
+    assert done.code == 4
+    assert f"{HEAD} (the working tree) could not be measured" in done.stderr
+
+
+def test_a_single_failure_does_not_spoil_a_gate(gate: Gate, tmp_path: Path) -> None:
+    def once(run: Run) -> Run:
+        first = run.stack == HEAD and run.block == 3
+        return replace(run, status="failed", fault="machine", reason="it ended at once") if first else run
+
+    done = gate(sessions.write(tmp_path, gate_session(flat(0.0, 24), spoil=once)))
+    assert done.code == 0
+    assert "it ended at once" in done.stdout
+
+
+def test_an_app_of_ones_own_is_gated_between_two_commits(gate: Gate, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(root / "examples" / "flask_shop", folder)
+
+    def git(*words: str) -> None:
+        around = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PATH": os.environ["PATH"]}
+        told = ["git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@example.org", *words]
+        subprocess.run(told, check=True, capture_output=True, env=around)
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "one")
+    (folder / "more.py").write_text("MORE = 1\n", encoding="utf-8")
+    done = gate("--app", folder, "--base", "HEAD", "--head", ".", "--blocks", "12")
+    assert done.code == 0, done.stderr
+    session = store.read(results(tmp_path))
+    assert session.gate is not None
+    assert [*session.scenarios] == ["own"]
+    assert all("shop" in stack for stack in session.gate.arms)
+    assert str(tmp_path) not in results(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_gate_of_several_scenarios_has_a_finding_of_each(gate: Gate, tmp_path: Path) -> None:
+    done = gate(*SAME, "--scenario", "plain", "--scenario", "json", "--metric", "cpu", "--margin", "4%")
+    assert done.code == 0
+    session = store.read(results(tmp_path))
+    assert session.gate is not None
+    assert session.gate.margins == {"cpu_us_per_request": 0.04}
+    told = [line for line in done.stdout.splitlines() if "Base beside head, block 3:" in line]
+    assert "plain cpu" in told[0]
+    assert "json cpu" in told[0]
+    assert [line.split()[:3] for line in done.stdout.splitlines() if line.strip().endswith(" pass")][-2:] == [
+        ["plain", "closed(64)", "cpu"],
+        ["json", "closed(64)", "cpu"],
+    ]
+
+
+def test_a_gate_is_told_how_long_it_may_measure(gate: Gate, tmp_path: Path) -> None:
+    assert gate("--base", ".", "--head", "@tuned", "--budget", "90s", "--metric", "rate", "--margin", "30%").code == 0
+    session: Session = store.read(results(tmp_path))
+    assert session.gate is not None
+    assert (session.gate.budget_s, session.gate.leading) == (90.0, "rate_rps")
+    assert BASE in session.gate.arms
+
+
+def test_a_faster_head_passes_however_much_faster(gate: Gate, tmp_path: Path) -> None:
+    done = gate(sessions.write(tmp_path, gate_session(flat(log(0.5), 20))))
+    assert done.code == 0
+    assert "50 % lower" in done.stdout
