@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gates import BASE, HEAD, PLAIN, SAME, STACK, flat, gate_session, times
+from gates import BASE, HEAD, P50_S, PLAIN, SAME, STACK, flat, gate_session, times
 from hypothesis import given
 from hypothesis import strategies as st
 from sessions import SYNC, Truth, make_void, part, session, write
@@ -711,3 +711,20 @@ def test_bencher_is_given_each_measure_with_its_ends() -> None:
     for measure in measures.values():
         assert measure["lower_value"] <= measure["value"] <= measure["upper_value"]
     assert measures["throughput"]["value"] == pytest.approx(2400, rel=1e-3)
+
+
+def test_what_comes_after_a_look_changes_nothing_of_it() -> None:
+    """A time that a later block lacks is left out from then on, and stood in the way of the looks before."""
+
+    def late_lack(run: Run) -> Run:
+        return replace(run, response=times(P50_S, P50_S * 2, 100)) if run.block == 15 else run
+
+    margins = {"cpu_us_per_request": 0.025, "response_p99_s": 0.05}
+    wide = flat(0.0, 20, sd=0.2)
+    made = gate_session(flat(0.0, 20), p99=wide, margins=margins, looks=(10, 20), spoil=late_lack)
+    first = replace(made, runs=tuple(run for run in made.runs if run.block < 10))
+    assert not decided(first, GATE), "p99 is unsure"
+    judgement = judge(made)
+    assert (judgement.word, judgement.look, judgement.findings[0].blocks) == ("pass", 2, 20)
+    assert [finding.metric for finding in judgement.findings] == ["cpu_us_per_request"]
+    assert any("19 of 20 valid trials have enough answers" in warning for warning in judgement.warnings)

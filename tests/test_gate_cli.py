@@ -368,6 +368,19 @@ def test_a_single_failure_does_not_spoil_a_gate(gate: Gate, tmp_path: Path) -> N
     assert "it ended at once" in done.stdout
 
 
+def test_what_was_measured_before_an_arm_stopped_starting_is_no_pass(gate: Gate, tmp_path: Path) -> None:
+    def at_last(run: Run) -> Run:
+        last = run.stack == HEAD and run.block == 23
+        return (
+            replace(run, status="failed", fault="machine", reason="it ended at once", ready_s=None) if last else run
+        )
+
+    done = gate(sessions.write(tmp_path, gate_session(flat(0.0, 24), spoil=at_last)))
+    assert done.code == 4
+    assert done.judged["word"] == "unsure"
+    assert "it ended at once" in str(done.judged["sentence"])
+
+
 def test_an_app_of_ones_own_is_gated_between_two_commits(gate: Gate, root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     shutil.copytree(root / "examples" / "flask_shop", folder)

@@ -32,7 +32,7 @@ from gatebench.errors import (
 from gatebench.gate import LEAST, MARGINS, MOST, SHORT, judge, recorded
 from gatebench.gate.formats import FORMATS
 from gatebench.gating import Wanted
-from gatebench.model import Run, Session
+from gatebench.model import GateWord, Run, Session
 from gatebench.run import Conductor, now
 from gatebench.session import Wish, opened, parties
 from gatebench.store import Writer
@@ -312,8 +312,9 @@ def _end(session: Session, reports: Path, console: Console, *, as_json: bool) ->
     from gatebench.report.gate_page import page  # noqa: PLC0415 - the same
 
     judgement, failed = judge(session), _failed(session)
-    if isinstance(failed, ContractError):
-        judgement = replace(judgement, word="fail", sentence=str(failed))
+    if failed:
+        word: GateWord = "fail" if isinstance(failed, ContractError) else "unsure"
+        judgement = replace(judgement, word=word, sentence=str(failed))
     texts = {name: write(judgement, session) for name, write in FORMATS.items()}
     for name, text in {**texts, PAGE: page(judgement, session)}.items():
         put(reports / name, text, option="--reports")
@@ -340,4 +341,6 @@ def _failed(session: Session) -> GatebenchError | None:
             whose[run.stack].append(run)
     broken = [run for runs in whose.values() for run in runs if run.fault == "contract"]
     never = [runs[0] for runs in whose.values() if runs and all(run.fault for run in runs)]
-    return next((error for run in (*broken, *never) if (error := gating.failure(run, declared.arms))), None)
+    # A gate stops where an arm will not do better; what was measured before it then is no pass.
+    last = [run for run in session.runs[-2:] if run.stack in whose and gating.final(run)]
+    return next((error for run in (*broken, *never, *last) if (error := gating.failure(run, declared.arms))), None)

@@ -50,13 +50,17 @@ def settle(
     look, one is taken at what there is, with that look's error, unless they are still being made (`live`).
     """
     made = len(values[0]) if values else 0
-    settled = Settled(word=UNSURE, words=tuple(UNSURE for _ in values), p_worse=tuple(1.0 for _ in values))
+    settled = _unsettled(len(values))
     for look, (blocks, error) in enumerate(_steps(made, looks, errors, live=live), start=1):
         settled = _look([each[:blocks] for each in values], margins_log, error)
         settled = replace(settled, look=look, blocks=blocks)
         if settled.word != "unsure":
             break
     return settled
+
+
+def _unsettled(findings: int) -> Settled:
+    return Settled(word=UNSURE, words=(UNSURE,) * findings, p_worse=(1.0,) * findings)
 
 
 def _steps(made: int, looks: Sequence[int], errors: Sequence[float], *, live: bool) -> Iterator[tuple[int, float]]:
@@ -99,9 +103,9 @@ def judge(session: Session) -> Judgement:
     """
     gate = declared(session)
     trials = Trials(session, GATE)
-    judged, missing = _judged(trials, gate)
-    settled, findings = _found(trials, gate, judged)
-    confirmation, word = _confirmed(session, gate, judged, settled)
+    looked = _looked(trials, gate)
+    settled, findings = looked.settled, _findings(trials, gate, looked)
+    confirmation, word = _confirmed(session, gate, looked)
     blocks = len(trials.blocks(gate.base, gate.head))
     again, smallest, unlike = beside.itself(session, gate, blocks)
     judgement = Judgement(
@@ -117,7 +121,7 @@ def judge(session: Session) -> Judgement:
         looks=len(gate.looks),
         blocks=blocks,
         void=beside.void(session, gate),
-        warnings=(*unlike, *missing, *beside.warned(session, gate), *session.notices),
+        warnings=(*unlike, *looked.missing, *beside.warned(session, gate), *session.notices),
     )
     return replace(judgement, sentence=words.sentence(judgement, session))
 
@@ -128,11 +132,8 @@ def decided(session: Session, part: str) -> bool:
     trials = Trials(session, part)
     if len(trials.whole(gate.base, gate.head)) < gate.looks[0]:
         return False
-    first = Trials(session, GATE)
-    judged, _ = _judged(first, gate)
-    if part == CONFIRM:
-        judged = _failed(judged, _settled(first, gate, judged))
-    return _settled(trials, gate, judged, live=True).word != "unsure"
+    only = None if part == GATE else _failed(_looked(Trials(session, GATE), gate))
+    return _looked(trials, gate, only, live=True).settled.word != "unsure"
 
 
 def declared(session: Session) -> Gate:
@@ -145,42 +146,77 @@ def declared(session: Session) -> Gate:
     return session.gate
 
 
-def _judged(trials: Trials, gate: Gate) -> tuple[list[Sheet], list[str]]:
-    """Give what is judged, and why the rest is not."""
-    every = [(sheet, left_out(sheet, gate)) for sheet in sheets(trials, gate)]
-    return [sheet for sheet, why in every if why is None], [why for _, why in every if why is not None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What the looks at a part came to, and what they were at."""
+
+    settled: Settled
+    judged: Sequence[Sheet]
+    missing: Sequence[str] = ()  # why the rest is not judged
+    blocks: tuple[int, ...] = ()  # that the last look was at
+    error: float  # that it spent
 
 
-def _settled(trials: Trials, gate: Gate, judged: Sequence[Sheet], *, live: bool = False) -> Settled:
-    blocks = trials.whole(gate.base, gate.head) if live else trials.blocks(gate.base, gate.head)
-    values = [sheet.of(trials, gate).worse(blocks) for sheet in judged]
-    return settle(values, [math.log1p(sheet.margin) for sheet in judged], gate.looks, gate.errors, live=live)
+def _looked(trials: Trials, gate: Gate, only: Sequence[Sheet] | None = None, *, live: bool = False) -> _Looked:
+    """Look at a part, at each look as if nothing had been measured after it: so a file is judged as it was live.
+
+    `only` has what is judged, where it is not all that can be.
+    """
+    made = trials.whole(gate.base, gate.head) if live else trials.blocks(gate.base, gate.head)
+    looked = _look_at(trials, gate, made, only, gate.errors[0])
+    looked = replace(looked, settled=_unsettled(len(looked.judged)), blocks=())
+    for look, (count, error) in enumerate(_steps(len(made), gate.looks, gate.errors, live=live), start=1):
+        looked = _look_at(trials, gate, made[:count], only, error)
+        looked = replace(looked, settled=replace(looked.settled, look=look, blocks=count))
+        if looked.settled.word != "unsure":
+            break
+    return looked
 
 
-def _found(trials: Trials, gate: Gate, judged: Sequence[Sheet]) -> tuple[Settled, tuple[Finding, ...]]:
-    """Settle some findings in a part, and say what was found of each."""
-    settled = _settled(trials, gate, judged)
-    blocks = trials.blocks(gate.base, gate.head)[: settled.blocks]
-    error = gate.errors[(settled.look or 1) - 1]
-    told = zip(judged, settled.words, settled.p_worse, strict=True)
-    return settled, tuple(
-        finding(sheet.of(trials, gate), blocks, word=word, p_worse=p, error=error, gate=gate, beside=len(judged))
+def _look_at(
+    trials: Trials, gate: Gate, blocks: tuple[int, ...], only: Sequence[Sheet] | None, error: float
+) -> _Looked:
+    here = trials.of(blocks)
+    every = [(sheet, left_out(sheet, gate)) for sheet in sheets(here, gate)] if only is None else []
+    judged = only if only is not None else [sheet for sheet, why in every if why is None]
+    values = [sheet.of(here, gate).worse(blocks) for sheet in judged]
+    return _Looked(
+        settled=_look(values, [math.log1p(sheet.margin) for sheet in judged], error),
+        judged=judged,
+        missing=[why for _, why in every if why is not None],
+        blocks=blocks,
+        error=error,
+    )
+
+
+def _findings(trials: Trials, gate: Gate, looked: _Looked) -> tuple[Finding, ...]:
+    """Say what was found at the last look."""
+    told = zip(looked.judged, looked.settled.words, looked.settled.p_worse, strict=True)
+    here = trials.of(looked.blocks)
+    return tuple(
+        finding(
+            sheet.of(here, gate),
+            looked.blocks,
+            word=word,
+            p_worse=p,
+            error=looked.error,
+            gate=gate,
+            beside=len(looked.judged),
+        )
         for sheet, word, p in told
     )
 
 
-def _failed(judged: Sequence[Sheet], settled: Settled) -> list[Sheet]:
-    return [sheet for sheet, word in zip(judged, settled.words, strict=True) if word == "fail"]
+def _failed(looked: _Looked) -> list[Sheet]:
+    return [sheet for sheet, word in zip(looked.judged, looked.settled.words, strict=True) if word == "fail"]
 
 
-def _confirmed(
-    session: Session, gate: Gate, judged: Sequence[Sheet], settled: Settled
-) -> tuple[tuple[Finding, ...], GateWord]:
+def _confirmed(session: Session, gate: Gate, looked: _Looked) -> tuple[tuple[Finding, ...], GateWord]:
     """Judge the fresh blocks by what had failed; a fail stands where they say the same, and else is unsure."""
-    if settled.word != "fail" or not gate.confirm:
-        return (), settled.word
+    if looked.settled.word != "fail" or not gate.confirm:
+        return (), looked.settled.word
     trials = Trials(session, CONFIRM)
     if not trials.blocks(gate.base, gate.head):
         return (), "unsure"
-    again, findings = _found(trials, gate, _failed(judged, settled))
-    return findings, "fail" if again.word == "fail" else "unsure"
+    again = _looked(trials, gate, _failed(looked))
+    return _findings(trials, gate, again), "fail" if again.settled.word == "fail" else "unsure"

@@ -5,8 +5,9 @@ Knows runs, parts and metrics. Must not know margins or words.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gatebench import metrics
@@ -58,6 +59,14 @@ class Trials:
                 self._runs.setdefault((run.stack, run.scenario, run.load), {})[run.block] = run
         plans = [each for each in session.plan.parts if each.name == part]
         self.measures = tuple((each.scenario, str(each.load)) for each in plans[0].measures) if plans else ()
+
+    def of(self, blocks: Collection[int]) -> Trials:
+        """Give the same as if only these blocks had been tried."""
+        found = copy.copy(self)
+        found._runs = {  # noqa: SLF001 -- one of its own
+            key: {block: run for block, run in runs.items() if block in blocks} for key, runs in self._runs.items()
+        }
+        return found
 
     def blocks(self, *arms: str) -> tuple[int, ...]:
         """Name the blocks in which each of these arms was tried under one measure at least."""
