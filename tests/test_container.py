@@ -242,6 +242,16 @@ def test_what_processes_run_containers_run_with_all_their_figures(root: Path, tr
     assert str(inside["python"])[:4] == str(outside["python"])[:4]
 
 
+def test_two_stacks_are_measured_at_the_same_time(conductor: Conductor) -> None:
+    for _ in range(TRIES):
+        found = conductor.together(plan.trials(PLAN))
+        if all(run.status == "ok" for run in found):
+            break
+    assert [(run.status, run.reason) for run in found] == [("ok", None), ("ok", None)]
+    assert all(run.server_beside_share for run in found)
+    assert all(run.server_group.cpu_s for run in found)
+
+
 @pytest.mark.parametrize("stack", [WSGI, ASGI])
 def test_a_run_has_the_containers_figures(measured: Measured, stack: str) -> None:
     run = measured.runs[stack]
