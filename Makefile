@@ -44,6 +44,7 @@ bench-containers: install ## measure what a container costs: the same stacks as 
 
 gate-power: install ## measure what the gate finds and when it cries wolf, in hours: PIECES=3 and GATES=5, each quiet and noisy
 	@for piece in $$(seq $${PIECES:-3}); do for noise in "" --noise; do \
+		$(BIN)/python -m gatebench.power record --minutes 10 --only aa $$noise || exit $$?; \
 		$(BIN)/python -m gatebench.power record --minutes 10 $$noise || exit $$?; done; done
 	@for noise in "" --noise; do for head in aa slow10; do \
 		$(BIN)/python -m gatebench.power live --injected $$head --times $${GATES:-5} $$noise || exit $$?; done; \
