@@ -23,8 +23,13 @@ app = Flask(__name__)
 
 @app.get("/")
 def home():
-    {work}
     return "hello"
+
+
+@app.get("/cart")
+def cart():
+    {work}
+    return "nothing"
 """
 DECLARED = """
 interface = "wsgi"
@@ -32,6 +37,9 @@ target = "shop:app"
 
 [[paths]]
 path = "/"
+
+[[paths]]
+path = "/cart"
 """
 
 
@@ -61,7 +69,7 @@ def gate(root: Path, shop: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_commit_that_doubles_the_work_of_a_request_fails_and_the_file_says_the_same(root: Path, shop: Path) -> None:
     change(shop, "pass")
-    change(shop, "sum(range(20_000))")
+    change(shop, "sum(range(50_000))")
     done = gate(root, shop)
     assert done.returncode == 1, done.stderr
     assert "Regression: CPU per request of head is" in done.stderr
@@ -71,7 +79,7 @@ def test_a_commit_that_doubles_the_work_of_a_request_fails_and_the_file_says_the
     assert {run.part for run in session.runs} == {"gate", "gate.again", "gate.confirm"}
     assert all(run.server_beside_share for run in session.runs if run.status == "ok")
     told = json.loads((shop.parent / "reports" / "gate.json").read_text(encoding="utf-8"))
-    assert told["sentence"] == judge(session).sentence
+    assert told["judgement"]["sentence"] == judge(session).sentence
 
 
 def test_a_commit_that_breaks_a_path_is_a_broken_arm_and_no_slow_one(root: Path, shop: Path) -> None:
@@ -80,5 +88,6 @@ def test_a_commit_that_breaks_a_path_is_a_broken_arm_and_no_slow_one(root: Path,
     done = gate(root, shop)
     assert done.returncode == 1, done.stderr
     assert "head:shop+" in done.stderr
+    assert "/cart" in done.stderr
     assert "500" in done.stderr
     assert "Traceback" not in done.stderr
