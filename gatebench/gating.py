@@ -6,6 +6,7 @@ run, nor where runs are kept, and must not print.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,16 @@ from gatebench import own, plan
 from gatebench.arms import Arm
 from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
 from gatebench.gate import AGAIN, CONFIRM, GATE, LEAST, MOST, decided, errors, judge, looks
+from gatebench.histogram import samples_needed
+from gatebench.metrics import read
 from gatebench.model import Gate, Measure, Part, Plan, Run, Session, Trial
 from gatebench.run import Conductor
 from gatebench.session import Tree
 
 PLAN = "gate"  # of scenarios/plans/
 EVERY = 3  # after so many blocks of base and head there is one of the base beside itself
+SPARE = 1.25  # times the answers that p99 needs, for windows in which fewer come than in the practice
+LONGEST_S = 5.0  # of a window: slower arms are judged without p99
 HOPELESS = 8  # blocks of a part without one valid pair, after which no more are made
 LENIENT = 2.0  # who asks for so many blocks gets them, unless each takes so many times what the practice took
 
@@ -83,7 +88,10 @@ def laid_down(
     again = header.plan.part(AGAIN).stacks[1]
     base, head = wanted.base, wanted.head
     arms = {base.stack.name: base.words, head.stack.name: head.words, again: base.words}
-    block_s = _practised(conductor, header.plan, arms, now)
+    block_s, lowest_rps = _practised(conductor, header.plan, arms, now)
+    usual_s = header.plan.part(GATE).window_s
+    window_s = _window_s(wanted.margins, usual_s, lowest_rps)
+    block_s += (window_s - usual_s) * len(header.plan.measures)
     blocks = wanted.blocks or _affordable(wanted.budget_s, block_s)
     needed_s = _with_again(blocks) * block_s
     budget_s = max(wanted.budget_s, LENIENT * needed_s) if wanted.blocks else wanted.budget_s
@@ -108,7 +116,7 @@ def laid_down(
         confirm=wanted.confirm,
     )
     counts = {GATE: blocks, AGAIN: max(1, blocks // EVERY), CONFIRM: blocks}
-    parts = tuple(replace(part, blocks=counts[part.name]) for part in header.plan.parts)
+    parts = tuple(replace(part, blocks=counts[part.name], window_s=window_s) for part in header.plan.parts)
     return replace(header, gate=gate, plan=replace(header.plan, parts=parts))
 
 
@@ -122,6 +130,7 @@ def gated(
     """
     if header.gate is None:
         raise ValueError(f"{header.name} declares no gate")
+    conductor = replace(conductor, plan=header.plan)  # whose windows may be longer than those of the practice
     going = _Going(conductor=conductor, header=header, gate=header.gate, begun=begun, now=now)
     yield from going.part(GATE)
     if going.gate.confirm and not going.over and going.failed():
@@ -146,24 +155,33 @@ def failure(run: Run, arms: Mapping[str, str]) -> GatebenchError | None:
     return None
 
 
-def _practised(conductor: Conductor, asked: Plan, arms: Mapping[str, str], now: Clock) -> float:
-    """Measure a duet of every scenario, keep none, and give the seconds that a block takes."""
+def _practised(conductor: Conductor, asked: Plan, arms: Mapping[str, str], now: Clock) -> tuple[float, float | None]:
+    """Measure a duet of every scenario, keep none, and give the seconds that a block takes and the lowest rate."""
     for name in asked.stacks:
         if lack := conductor.lacking.get(name):
             raise MachineError(f"{name} ({arms[name]}) cannot run here: {lack.rstrip('.')}.")
     part = asked.part(GATE)
     chance = random.Random(f"{asked.seed} practice")  # noqa: S311 - an order, not a secret
 
-    def practise(measure: Measure) -> None:
-        for run in conductor.together(_duet(part, 0, measure, chance)):
+    def practise(measure: Measure) -> list[float]:
+        runs = conductor.together(_duet(part, 0, measure, chance))
+        for run in runs:
             if error := failure(run, arms):
                 raise error
+        return [rate for run in runs if (rate := read("rate_rps", run))]
 
     practise(part.measures[0])  # an environment's first start is slower than those that come
     began = now()
-    for measure in part.measures:
-        practise(measure)
-    return now() - began
+    rates = [rate for measure in part.measures for rate in practise(measure)]
+    return now() - began, min(rates, default=None)
+
+
+def _window_s(margins: Mapping[str, float], usual_s: float, lowest_rps: float | None) -> float:
+    """Give the seconds in which the slowest arm gives as many answers as p99 needs, where that is to be judged."""
+    if "response_p99_s" not in margins or lowest_rps is None:
+        return usual_s
+    needed_s = math.ceil(10 * SPARE * samples_needed(0.99) / lowest_rps) / 10
+    return min(max(usual_s, needed_s), LONGEST_S)
 
 
 def _affordable(budget_s: float, block_s: float) -> int:

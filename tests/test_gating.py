@@ -212,7 +212,7 @@ def test_time_running_out_gives_one_look_at_what_is_there(tree: Tree) -> None:
 
 
 def test_as_many_blocks_are_declared_as_the_budget_is_enough_for(tree: Tree) -> None:
-    found = made(tree, budget_s=60 * BLOCK_S)
+    found = made(tree, budget_s=60 * BLOCK_S, margins={CPU: 0.025})
     assert found.header.gate is not None
     assert found.header.gate.looks[-1] == 45  # with fifteen of the base beside itself
     assert {part.name: part.blocks for part in found.header.plan.parts} == {
@@ -220,9 +220,31 @@ def test_as_many_blocks_are_declared_as_the_budget_is_enough_for(tree: Tree) -> 
         "gate.again": 15,
         "gate.confirm": 45,
     }
-    two = made(tree, scenarios=("plain", "json"), budget_s=60 * BLOCK_S)
+    two = made(tree, scenarios=("plain", "json"), budget_s=60 * BLOCK_S, margins={CPU: 0.025})
     assert two.header.gate is not None
     assert two.header.gate.looks[-1] == 23  # a block takes twice as long
+
+
+class Slow(fake.FakeDriver):
+    """A driver to whom few requests are answered."""
+
+    def measure(self, job: Job) -> Figures:
+        return replace(super().measure(job), requests=round(400 * job.window_s))
+
+
+@pytest.mark.parametrize(
+    ("margins", "window_s"),
+    [({CPU: 0.025, "response_p99_s": 0.25}, 3.2), ({CPU: 0.025}, 1.0)],
+    ids=["p99", "without"],
+)
+def test_windows_are_as_long_as_the_p99_of_the_slowest_arm_needs(
+    tree: Tree, margins: Mapping[str, float], window_s: float
+) -> None:
+    found = made(tree, driver=lambda backend: Slow(backend=backend), margins=margins, budget_s=60 * BLOCK_S)
+    assert {part.window_s for part in found.header.plan.parts} == {window_s}
+    assert {round(run.window_s or 0, 3) for run in found.runs} == {window_s}
+    assert found.header.gate is not None
+    assert found.header.gate.looks[-1] == (45 if window_s == 1.0 else 26), "a block takes so much longer"
 
 
 def test_no_gate_declares_more_blocks_than_the_most(tree: Tree) -> None:
@@ -238,7 +260,7 @@ def test_so_many_blocks_as_were_asked_for_are_made_whatever_the_budget(tree: Tre
 
 
 def test_a_budget_too_small_for_the_fewest_blocks_is_told_and_decides_nothing(tree: Tree) -> None:
-    found = made(tree, budget_s=4 * BLOCK_S)
+    found = made(tree, budget_s=4 * BLOCK_S, margins={CPU: 0.025})
     (warning,) = found.warnings
     assert "The budget of 12 s is too small: a block takes about 3.0 s" in warning
     assert "39 s" in warning
