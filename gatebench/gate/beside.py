@@ -21,7 +21,7 @@ from gatebench.metrics import blocks
 from gatebench.model import Finding, Gate, GateWord, Run, Session
 from gatebench.stats import SIDE, median_interval, shift, sign_flips
 
-FEWEST = 4  # blocks of which a spread is taken
+FEWEST = 3  # blocks of which a spread is taken
 NAMED = 5  # warnings of runs that are told; more of them say no more
 
 
