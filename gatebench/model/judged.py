@@ -200,4 +200,6 @@ class Judgement:
     looks: int = 0  # how many were declared
     blocks: int = 0  # that were measured
     void: Mapping[str, int] = field(default_factory=dict)  # why trials gave nothing -> how many
+    left_out: Mapping[str, str] = field(default_factory=dict)  # metric, and where -> why it was not judged
+    broken: str | None = None  # which arm broke under load, and how often: what is left of it is no fair sample
     warnings: tuple[str, ...] = ()

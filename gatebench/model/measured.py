@@ -10,7 +10,8 @@ from gatebench.model.declared import AnyInterface, Setting
 from gatebench.model.planned import Gate, Placement, Plan
 
 Status = Literal["ok", "void", "failed"]
-Fault = Literal["contract", "machine", "impossible"]
+# Of a failed run what failed; of a void one "broke": its server kept the contract, and did not keep it under load.
+Fault = Literal["contract", "machine", "impossible", "broke"]
 Answer = Literal["yes", "no", "untried"]
 
 
@@ -118,7 +119,7 @@ class Run:
     # what became of it
     status: Status = "failed"
     reason: str | None = None  # why it is void or failed
-    fault: Fault | None = None  # what kind of failure, where it failed
+    fault: Fault | None = None  # what kind of failure, where it failed or broke
     warnings: tuple[str, ...] = ()
     limit: str | None = None  # what kept the rate from being higher
     log: str | None = None  # last lines of the server's log, where it failed
