@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from gatebench import own, plan
 from gatebench.arms import Arm
 from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
-from gatebench.gate import AGAIN, CONFIRM, GATE, LEAST, MOST, decided, errors, judge, looks
+from gatebench.gate import AGAIN, CONFIRM, GATE, LEAST, MOST, broken, decided, errors, judge, looks
 from gatebench.histogram import samples_needed
 from gatebench.metrics import read
 from gatebench.model import Gate, Measure, Part, Plan, Run, Session, Trial
@@ -250,7 +250,10 @@ class _Going:
         return any(finding.word == "fail" for finding in judge(self._session()).findings)
 
     def _settled(self, name: str, made: int) -> bool:
-        """Say whether further blocks of a part would change nothing: it is decided, or nothing comes of it."""
+        """Say whether more blocks would change nothing: a part is decided, an arm broke, or nothing comes of it."""
+        if broken(self._session(), self.gate):
+            self.over = True
+            return True
         if made in self.gate.looks and decided(self._session(), name):
             return True
         return made == HOPELESS and not self._paired(name)

@@ -265,7 +265,7 @@ class Conductor:
         )
         if not after.passed:
             reason = f"the contract failed after the load: {after.reason}"
-            seat.end(status="void", reason=reason, log=serving.program.log())
+            seat.end(status="void", fault="broke", reason=reason, log=serving.program.log())
             return
         judged = validity.judge(
             run,

@@ -95,7 +95,8 @@ def gone_run(run: Run, serving: Serving) -> Run | None:
         return replace(run, fault="machine", reason=str(error))
     if fault is None:
         return None
-    return replace(run, status="void", reason=f"the server {fault}, in mid-trial", log=serving.program.log())
+    reason = f"the server {fault}, in mid-trial"
+    return replace(run, status="void", fault="broke", reason=reason, log=serving.program.log())
 
 
 def drain(url: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gatebench.histogram import mean, percentile
-from gatebench.model import Load, Run
+from gatebench.model import Fault, Load, Run
 
 GENERATOR_DELAY = 0.05  # run-queue delay: above, the generator was starved by a neighbour
 GENERATOR_BUSY = 0.80  # of its CPUs, every process on them counted
@@ -53,17 +53,19 @@ def judge(
     closed = Load.parse(run.load).looped
     overloaded = closed and average is not None and run.window_s is not None and run.window_s < 2 * average
     run = replace(run, overloaded=overloaded, limit=refused or _limit(run, concurrency, forbidden))
-    reasons = [*_errors(run, error_limit), *_search(run), *_achieved(run), *_sent_late(run), *_little(run)]
+    broke = list(_errors(run, error_limit))
+    if restarted:
+        broke.append("a process of the server ended in mid-trial")
+    reasons = [*broke, *_search(run), *_achieved(run), *_sent_late(run), *_little(run)]
     disturbed = [*_generator(run), *_neighbours(run), *_machine(run)]
     warned: list[str] = []
     together = run.server_beside_share is not None
     (warned if together else reasons).extend(disturbed)
     reasons += _alone(run, alone_s)
-    if restarted:
-        reasons.append("a process of the server ended in mid-trial")
     warnings = (*run.warnings, *warned, *_warnings(run, overloaded=overloaded))
     if reasons:
-        return replace(run, status="void", reason="; ".join(reasons), warnings=warnings)
+        fault: Fault | None = "broke" if broke else None
+        return replace(run, status="void", fault=fault, reason="; ".join(reasons), warnings=warnings)
     return replace(run, status="ok", reason=None, warnings=warnings)
 
 

@@ -30,12 +30,12 @@ GATEBENCH = """#!{python}
 import json, os, pathlib, sys
 said = dict(word[2:].split("=", 1) for word in sys.argv[2:] if "=" in word)
 json.dump(sys.argv[1:], open("{words}", "w"))
-code = int(os.environ["WANTED_CODE"])
-if code in (0, 1, 3):
+code, word = int(os.environ["WANTED_CODE"]), os.environ["WANTED_WORD"]
+if word:
     folder = pathlib.Path(said["reports"])
-    (folder / "gate.json").write_text(json.dumps({{"judgement": {{"sentence": "2 % more."}}}}))
+    (folder / "gate.json").write_text(json.dumps({{"judgement": {{"word": word, "sentence": "2 % more."}}}}))
     (folder / "gate.md").write_text("<!-- gatebench-gate -->\\n## Gate\\n")
-else:
+if code not in (0, 1, 3) or not word:
     print("gatebench: No such stack.", file=sys.stderr)
 sys.exit(code)
 """
@@ -54,9 +54,13 @@ class Runner:
         (bin_ / "gatebench").write_text(GATEBENCH.format(python=sys.executable, words=self.words), encoding="utf-8")
         (bin_ / "gatebench").chmod(0o755)
 
-    def run(self, *, code: int = 0, where: Path | None = None, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *, code: int = 0, word: str | None = None, where: Path | None = None, **inputs: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Let the gate end with a code, and judge with a word: "" where it leaves no judgement."""
+        word = {0: "pass", 1: "fail", 3: "unsure"}.get(code, "") if word is None else word
         env = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GATE_"))}
-        env |= {"RUNNER_TEMP": str(self.folder / "temp"), "WANTED_CODE": str(code)}
+        env |= {"RUNNER_TEMP": str(self.folder / "temp"), "WANTED_CODE": str(code), "WANTED_WORD": word}
         env |= {"GITHUB_OUTPUT": str(self.output), "GITHUB_STEP_SUMMARY": str(self.summary)}
         env |= {name if name.isupper() else f"GATE_{name.upper()}": value for name, value in inputs.items()}
         script = self.folder / "action" / ".github" / "scripts" / "gate.py"
@@ -103,6 +107,17 @@ def test_each_exit_code_becomes_a_verdict_a_summary_and_an_annotation(
     sentence = "No such stack." if verdict == "error" else "2 %25 more."
     assert f"::{kind} title=gatebench::{sentence}\n" in done.stdout
     assert ("No such stack." in report) == (verdict == "error")
+
+
+@pytest.mark.parametrize(("code", "word"), [(1, ""), (0, ""), (3, ""), (0, "fail"), (1, "unsure"), (2, "pass")])
+def test_an_exit_code_without_the_judgement_that_it_stands_for_is_no_verdict(
+    runner: Runner, code: int, word: str
+) -> None:
+    done = runner.run(code=code, word=word, base="HEAD~1", fails="false")
+    assert runner.outputs()["verdict"] == "error"
+    assert "::error title=gatebench::" in done.stdout
+    assert "2 %25 more." not in done.stdout
+    assert "judged nothing" in (Path(runner.outputs()["reports"]) / "gate.md").read_text("utf-8")
 
 
 def test_the_gate_itself_is_called_in_its_words_and_its_sentence_is_found(tmp_path: Path) -> None:
@@ -236,16 +251,21 @@ def test_a_shallow_clone_gets_the_one_commit_that_it_lacks(
 # ---- comment.py ----------------------------------------------------------------------------------------------------
 
 
+WORKFLOW = {"login": "github-actions[bot]", "type": "Bot"}
+SOMEBODY = {"login": "somebody", "type": "User"}
+
+
 class GitHub(ThreadingHTTPServer):
     """The part of GitHub's interface that keeps the comments of pull request 7."""
 
     def __init__(self, *, may_write: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), Asked)
         self.may_write = may_write
+        self.account: dict[str, str] | None = None  # whose token it is; a workflow's own is nobody's
         self.comments: list[dict[str, Any]] = []
 
-    def add(self, body: str) -> None:
-        self.comments.append({"id": 100 + len(self.comments), "body": body})
+    def add(self, body: str, author: Mapping[str, str] | None) -> None:
+        self.comments.append({"id": 100 + len(self.comments), "body": body, "user": author})
 
 
 class Asked(BaseHTTPRequestHandler):
@@ -260,14 +280,16 @@ class Asked(BaseHTTPRequestHandler):
         return str(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"])
 
     def do_GET(self) -> None:
+        if self.path == "/user":
+            return self.answer(200 if self.server.account else 403, self.server.account)
         page = int(re.fullmatch(r"/repos/o/r/issues/7/comments\?per_page=100&page=(\d+)", self.path)[1])  # type: ignore[index]
-        self.answer(200, self.server.comments[100 * (page - 1) : 100 * page])
+        return self.answer(200, self.server.comments[100 * (page - 1) : 100 * page])
 
     def do_POST(self) -> None:
         text = self.body()
         if not self.server.may_write or self.path != "/repos/o/r/issues/7/comments":
             return self.answer(403, {})
-        self.server.add(text)
+        self.server.add(text, self.server.account or WORKFLOW)
         return self.answer(201, {})
 
     def do_PATCH(self) -> None:
@@ -313,7 +335,7 @@ def comment(github: GitHub, folder: Path, text: str, **more: str) -> str:
 
 def test_a_pull_request_has_one_comment_of_a_gate_which_is_renewed(github: GitHub, tmp_path: Path) -> None:
     for number in range(120):
-        github.add(f"somebody's {number}, who quotes <!-- gatebench-gate gate -->")
+        github.add(f"somebody's {number}, who quotes <!-- gatebench-gate gate -->", SOMEBODY)
     comment(github, tmp_path, "first")
     comment(github, tmp_path, "second", GATE_NOTE="Two runners.")
     comment(github, tmp_path, "of another app", GATE_NAME="other")
@@ -322,6 +344,19 @@ def test_a_pull_request_has_one_comment_of_a_gate_which_is_renewed(github: GitHu
         "<!-- gatebench-gate other -->\n\nof another app",
     ]
     assert all(one["body"].startswith("somebody's") for one in github.comments[:120])
+
+
+@pytest.mark.parametrize("account", [None, {"login": "gates", "type": "User"}])
+def test_a_comment_that_somebody_else_put_there_is_left_as_it_is(
+    github: GitHub, tmp_path: Path, account: dict[str, str] | None
+) -> None:
+    theirs = "<!-- gatebench-gate gate -->\n\n## Gate: no regression"
+    for author in (SOMEBODY, {"login": "other[bot]", "type": "Bot"}, {**WORKFLOW, "type": "User"}, None):
+        github.add(theirs, author)
+    github.account = account
+    comment(github, tmp_path, "first")
+    comment(github, tmp_path, "second")
+    assert [one["body"] for one in github.comments] == [theirs] * 4 + ["<!-- gatebench-gate gate -->\n\nsecond"]
 
 
 def test_a_report_that_is_longer_than_a_comment_may_be_is_cut(github: GitHub, tmp_path: Path) -> None:

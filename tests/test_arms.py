@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import subprocess
@@ -250,11 +251,14 @@ WRONG = {
     "HEAD~7": "git knows no revision 'HEAD~7'",
     "python=2.7": "'2.7' is no Python that stacks can run on",
     "python=3": "expected one from 3.11",
-    "colour=blue": "no axis or setting",
+    "colour=blue": r"no setting, axis or profile of hello\+stdlib named 'colour'",
+    "pool_sise=2": r"Did you mean pool_size\?",
+    "v1.0+build5": "Nor is it a revision, as in git:v1.0\\+build5: git knows no revision 'v1.0\\+build5'",
     "workers": "git knows no revision 'workers'",
     "workers=": "'workers=' is no choice",
     "pool_size=1,pool_size=2": "names a setting twice",
     "@fastest": "no profile of stdlib named 'fastest'",
+    "nothing-like+x": "no stack named 'nothing-like\\+x'. `gatebench list stacks` names those that there are",
     "stack:hello": "no stack named 'hello'",
     "hello+stdlb": "Did you mean hello\\+stdlib",
     "folder:nowhere": "There is no folder 'apps'",
@@ -275,6 +279,128 @@ def test_a_reference_that_means_nothing_is_told_with_what_helps(tree: Path, scra
 def test_a_folder_that_is_not_said_to_be_one_is_told_how_to_say_it(tree: Path, tmp_path: Path, scratch: Path) -> None:
     with pytest.raises(UsageError, match=f"say folder:{tmp_path}"), of_tree(tree, scratch, str(tmp_path), "."):
         pass
+
+
+TOO_LONG = ("{}", "git:{}", "a+{}", "folder:{}", "requirements:{}", "python={}", "{}=3", "threads={}", "stack:{}")
+
+
+@pytest.mark.parametrize("spelled", TOO_LONG)
+@pytest.mark.parametrize("arm", ["base", "head"])
+def test_a_reference_that_is_too_long_for_anything_is_told_by_its_beginning(
+    tree: Path, scratch: Path, spelled: str, arm: str
+) -> None:
+    refs = {"base": ".", "head": ".", arm: spelled.format("x" * 5000)}
+    with pytest.raises(UsageError, match=f"^--{arm} .*x…") as raised, of_tree(tree, scratch, **refs):
+        pass
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize("arm", ["base", "head"])
+def test_of_two_folders_the_one_that_cannot_be_looked_into_is_named(
+    root: Path, shop: Path, scratch: Path, arm: str
+) -> None:
+    refs = {"base": f"folder:{shop}", "head": f"folder:{shop}", arm: "folder:" + "x" * 5000}
+    with (
+        pytest.raises(UsageError, match=rf"^--{arm} folder:x+…: x+… cannot be looked into \(File name too long\)\.$"),
+        arms(root, own=None, stack=None, scratch=scratch, **refs),
+    ):
+        pass
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let nobody look into a folder: root may, whatever its mode."""
+
+    is_dir = Path.is_dir
+
+    def kept(look: Callable[[Path], object]) -> Callable[[Path], object]:
+        def looked(path: Path) -> object:
+            if folder in (path, *path.parents) and not (path == folder and look is is_dir):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return look(path)
+
+        return looked
+
+    for name in ("is_file", "is_dir", "exists", "iterdir"):
+        monkeypatch.setattr(Path, name, kept(getattr(Path, name)))
+
+
+@pytest.mark.parametrize("below", ["", "apps", "compose/servers"])
+def test_a_tree_that_may_not_be_looked_into_is_told_of_that_arm(
+    tree: Path, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    other = trees.small(tmp_path / "another")
+    forbid(monkeypatch, other / below)
+    with (
+        pytest.raises(UsageError, match=r"^--base folder:.*another.* cannot be looked into \(Permission denied\)\.$"),
+        of_tree(tree, scratch, f"folder:{other}", "."),
+    ):
+        pass
+
+
+def test_an_apps_folder_that_may_not_be_looked_into_is_told_of_that_arm(
+    root: Path, shop: Path, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "private"
+    forbid(monkeypatch, private)
+    with (
+        pytest.raises(UsageError, match=r"^--head folder:.*shop cannot be looked into \(Permission denied\)\.$"),
+        of_shop(root, scratch, shop, ".", f"folder:{private}/shop"),
+    ):
+        pass
+
+
+def test_a_folder_that_is_a_circle_of_links_is_none(tree: Path, tmp_path: Path, scratch: Path) -> None:
+    (tmp_path / "round").symlink_to("round")
+    with (
+        pytest.raises(UsageError, match=r"^--head folder:.*round: There is no folder 'apps'"),
+        of_tree(tree, scratch, ".", f"folder:{tmp_path}/round"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("spelled", ["v1.0+build5", "git:v1.0+build5"])
+def test_a_tag_with_a_plus_is_a_revision_where_no_stack_has_its_name(tree: Path, scratch: Path, spelled: str) -> None:
+    git(tree, "tag", "v1.0+build5", "HEAD~1")
+    with of_tree(tree, scratch, spelled, ".") as (_, base, _):
+        assert base.words == f"commit {git(tree, 'rev-parse', 'HEAD~1')[:12]} (v1.0+build5)"
+        assert base.stack.name == f"base:{STACK}"
+
+
+def test_a_stack_goes_before_a_tag_of_its_name(tree: Path, scratch: Path) -> None:
+    git(tree, "tag", STACK, "HEAD~1")
+    with of_tree(tree, scratch, STACK, f"git:{STACK}") as (_, base, head):
+        assert base.words == f"stack {STACK}"
+        assert head.words == f"commit {git(tree, 'rev-parse', 'HEAD~1')[:12]} ({STACK})"
+
+
+@pytest.mark.parametrize(
+    ("ref", "meant"),
+    [("thread=3", "threads"), ("htpp=aiohttp", "http"), ("tuned=1", "@tuned"), ("threads=2,dbb=pymysql", "db")],
+)
+def test_the_nearest_of_settings_axes_and_profiles_is_suggested(
+    root: Path, scratch: Path, ref: str, meant: str
+) -> None:
+    with (
+        pytest.raises(UsageError, match=rf"^--head {ref}: there is no .* Did you mean {meant}\?$"),
+        arms(root, base=".", head=ref, own=None, stack=None, scratch=scratch),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", [UsageError, MachineError])
+def test_what_cannot_be_prepared_of_an_arm_is_told_as_that_arm_was_asked_for(
+    tree: Path, scratch: Path, kind: type[Exception]
+) -> None:
+    (tree / "new.txt").write_text("flask>=99\n", encoding="utf-8")
+    ref = f"requirements:{tree}/new.txt"
+    with pytest.raises(kind) as raised, of_tree(tree, scratch, ".", ref) as (_, _, head):
+        raise kind(f"{head.stack.name}: The requirements cannot be met.")
+    assert str(raised.value) == f"--head {ref}: The requirements cannot be met."
+
+
+def test_what_goes_wrong_with_neither_arm_is_told_as_it_is(tree: Path, scratch: Path) -> None:
+    with pytest.raises(UsageError, match=r"^The disk is round\.$"), of_tree(tree, scratch, ".", "."):
+        raise UsageError("The disk is round.")
 
 
 @pytest.mark.parametrize("line", ["-r more.txt", "x @ https://127.0.0.1/x.zip", "what is this"])

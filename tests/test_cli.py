@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -252,6 +253,74 @@ def test_a_wrong_word_exits_2_with_what_helps(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def failing(error: Exception) -> Callable[..., Tree]:
+    def load(*_: object) -> Tree:
+        raise error
+
+    return load
+
+
+def test_a_fault_of_its_own_exits_4_with_where_it_lies_and_never_1(
+    gatebench: Gatebench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tree, "load", failing(KeyError("no such\nthing")))
+    done = gatebench("list", cwd=tmp_path)
+    assert done.returncode == 4
+    *lines, last = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert any("in load" in line for line in lines)
+    fault = "this is a fault of gatebench's own (KeyError: 'no such\\nthing')"
+    assert last == f"gatebench: {fault}; please report it with the lines above."
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "code", "said"),
+    [
+        (errno.EACCES, "private/x", 2, "private/x cannot be used (Permission denied)"),
+        (errno.ENAMETOOLONG, "x" * 5000, 2, "x… cannot be used (File name too long)"),
+        (errno.ENOSPC, "full", 4, "The machine gives no more at full (No space left on device)"),
+        (errno.EMFILE, None, 4, "The machine gives no more (Too many open files)"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_no_fault_of_its_own(  # noqa: PLR0917 - fixtures and parameters
+    gatebench: Gatebench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    path: str | None,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr(Tree, "load", failing(OSError(number, os.strerror(number), path)))
+    done = gatebench("list", cwd=tmp_path)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr) < 1000
+    assert_one_sentence(done)
+
+
+def test_an_os_error_that_is_of_no_path_is_a_fault_of_its_own(
+    gatebench: Gatebench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tree, "load", failing(OSError(errno.EACCES, "Permission denied")))
+    done = gatebench("list", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "fault of gatebench's own (PermissionError: [Errno 13] Permission denied)" in done.stderr
+
+
+def test_a_name_that_spells_an_emoji_is_told_as_it_is(gatebench: Gatebench, tmp_path: Path) -> None:
+    done = gatebench("gate", "--base", "nope:x", "--head", ".", "--reports", "r", cwd=small(tmp_path))
+    assert done.returncode == 2
+    assert "--base nope:x: " in done.stderr
+
+
+def test_a_root_that_is_too_long_for_a_path_exits_2(gatebench: Gatebench, tmp_path: Path) -> None:
+    done = gatebench("list", "--root", "x" * 5000, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "File name too long" in done.stderr
+    assert_one_sentence(done)
 
 
 def test_a_folder_without_declarations_exits_2(gatebench: Gatebench, tmp_path: Path) -> None:

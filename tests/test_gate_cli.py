@@ -103,7 +103,7 @@ def test_the_terminal_shows_findings_margins_the_base_beside_itself_and_what_can
     lines = [" ".join(line.split()) for line in gate(*SAME).stdout.splitlines()]
     assert "scenario metric base head change interval margin blocks" in lines
     assert any(line.startswith("plain closed(64) cpu 9") and "+2.5 % 14 pass" in line for line in lines)
-    assert any(line.startswith("plain closed(64) rate") and "-4.8 % 14 pass" in line for line in lines)
+    assert any(line.startswith("plain closed(64) rate") and "-4.76 % 14 pass" in line for line in lines)
     assert "The base beside itself, where nothing should be found" in lines
     assert any(line.startswith("14 blocks, decided at look 1 of 2") for line in lines)
     assert any(line.startswith("Smallest change that could be told here: cpu ") for line in lines)
@@ -193,12 +193,13 @@ def test_two_stacks_of_a_session_are_judged_as_they_were_measured(gate: Gate, tm
 def test_two_files_are_judged_together_where_they_compare(gate: Gate, tmp_path: Path) -> None:
     one = sessions.session(blocks=12, measures=("plain closed(64)",))
     base = sessions.write(tmp_path / "base", one)
-    head = sessions.write(tmp_path / "head", one)
+    two = replace(one, started_at="2026-01-30T12:00:00+00:00")
+    head = sessions.write(tmp_path / "head", two)
     done = gate(base, head, "--base", sessions.SYNC)
     assert done.code == 0
     assert "from two sessions" in done.stdout
 
-    other = replace(one, machine=replace(one.machine, identity="another"))
+    other = replace(two, machine=replace(one.machine, identity="another"))
     done = gate(base, sessions.write(tmp_path / "other", other), "--base", sessions.SYNC)
     assert done.refused("do not compare", "machine", "another")
 
@@ -258,8 +259,11 @@ def test_what_was_measured_is_not_measured_again(gate: Gate, tmp_path: Path) -> 
             lambda text: text.replace('"format_version":1', '"format_version":99', 1),
             "a newer gatebench wrote this file",
         ),
+        (lambda text: text[:-40], "is cut short"),
+        (lambda text: text[: len(text) // 2], "is cut short"),
+        (lambda text: text.rsplit("\n", 2)[0] + "\n", "is cut short"),
     ],
-    ids=["empty", "cut short", "NaN", "newer"],
+    ids=["empty", "header cut", "NaN", "newer", "end cut", "trial cut", "no end"],
 )
 def test_a_file_that_cannot_be_read_is_never_a_pass(
     gate: Gate, tmp_path: Path, spoil: Callable[[str], str], said: str
@@ -274,6 +278,25 @@ def test_an_earlier_judgement_never_stands_for_one_that_was_not_made(gate: Gate,
     assert gate(tmp_path / "nothing.jsonl").refused("cannot be read")
     assert gate(*SAME).files == FILES
     assert gate(*SAME, "--head", "no-such-branch").refused("no-such-branch")
+
+
+def test_files_in_the_folder_of_reports_that_are_somebody_elses_stay(gate: Gate, tmp_path: Path) -> None:
+    reports = tmp_path / "tests"
+    reports.mkdir()
+    (reports / "junit.xml").write_text("of other tests", encoding="utf-8")
+    gate(tmp_path / "nothing.jsonl", "--reports", reports)
+    assert (reports / "junit.xml").read_text(encoding="utf-8") == "of other tests"
+
+
+def test_a_wrong_option_leaves_no_earlier_judgement_either(gate: Gate) -> None:
+    assert gate(*SAME).files == FILES
+    assert gate(*SAME, "--margin", "0%").refused("is no margin")
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_measured(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mine.jsonl").write_text("", encoding="utf-8")
+    assert gate(*SAME, "--session", "mine").refused("mine.jsonl exists already")
 
 
 def test_reports_that_cannot_be_written_are_told_of_before_anything_is_measured(gate: Gate, tmp_path: Path) -> None:

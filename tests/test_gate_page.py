@@ -78,7 +78,7 @@ def test_each_finding_has_its_figures_its_margin_and_its_word() -> None:
         r"plain, closed\(64\) Server CPU per request 400 µs .*? \+\d+(\.\d)? % .*? \+2.5 % 20 .*? fail", table
     )
     assert re.search(r"Response time, p99 .*? \+25 % 20 .*? pass", table)
-    assert re.search(r"Requests per second 2,400/s .*? -2(\.\d)? % .*? -4.8 % 20 .*? pass", table)
+    assert re.search(r"Requests per second 2,400/s .*? -2(\.\d)? % .*? -4.76 % 20 .*? pass", table)
 
 
 def test_every_block_is_a_point_in_the_panel_of_its_metric() -> None:
@@ -194,6 +194,36 @@ def test_how_it_was_measured_is_said_of_a_duet_and_of_what_was_recorded() -> Non
     assert "ran at the same time on the same CPUs" in read(session)[1].text
     recorded = replace(session, gate=replace(session.gate, beside=False))
     assert "They did not run at the same time" in read(recorded)[1].text
+
+
+def test_an_arm_that_broke_is_a_banner_before_all_figures_and_is_said_once() -> None:
+    session = slower()
+    said = f"{HEAD} (<b>the tree</b>) broke under load in 13 of 23 trials, base in 0 of 23: the server ended."
+    judgement = replace(judge(session), word="fail", sentence=said, broken=said)
+    text = page(judgement, session)
+    assert text.count("broke under load") == 1
+    found = Page(text)
+    assert "banner alarm" in found.attributes("class")
+    assert said in found.text.split("What was found")[0]
+    assert "it decided" not in found.text
+    assert "broke under load" not in read(session)[0]
+
+
+def test_what_was_not_judged_is_listed_with_why() -> None:
+    session = slower()
+    judgement = replace(
+        judge(session), left_out={"Response time, p99 on plain, closed(64)": "too few <i>answers</i>"}
+    )
+    found = Page(page(judgement, session))
+    assert "Not judged: p99 of the response time on plain, closed(64): too few <i>answers</i>" in found.text
+    assert "Not judged" not in read(session)[1].text
+
+
+def test_the_smallest_change_is_said_to_be_about_half_an_interval() -> None:
+    _, found = read(slower())
+    assert re.search(
+        r"about half the width of an interval at the last look: Server CPU per request 0\.\d+ %", found.text
+    )
 
 
 def test_a_session_that_is_no_gates_has_no_such_page() -> None:

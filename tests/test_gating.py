@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -420,6 +421,32 @@ class Refused(fake.FakeDriver):
         seen = super().measure(job)
         assert isinstance(self.backend, Costing)
         return replace(seen, errors=seen.requests) if self.backend.clock.at < self.until else seen
+
+
+@dataclass
+class Wrong(fake.FakeDriver):
+    """A driver to whom head answers wrongly in every second duet."""
+
+    duets: int = 0
+
+    def measure(self, job: Job) -> Figures:
+        seen = super().measure(job)
+        if not self.backend.serving:  # a server that does nothing
+            return seen
+        stack = self.backend.at(urlsplit(job.host).hostname or "")
+        if not isinstance(stack, Stack) or stack.arm != "head":
+            return seen
+        self.duets += 1
+        return replace(seen, errors=seen.requests) if self.duets % 2 == 0 else seen
+
+
+def test_a_head_that_breaks_under_load_ends_the_gate_and_is_named(tree: Tree) -> None:
+    found = made(tree, driver=lambda backend: Wrong(backend=backend))
+    assert len(found.blocks()) == 4, "twice is enough"
+    assert found.judgement.word == "fail"
+    assert found.judgement.broken is not None
+    assert found.judgement.broken.startswith("head:")
+    assert not found.blocks("gate.confirm")
 
 
 def test_a_gate_of_which_nothing_is_valid_gives_up_and_is_unsure(tree: Tree) -> None:

@@ -97,6 +97,29 @@ def test_the_action_reads_every_input_that_it_declares_and_no_other() -> None:
     assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(load(text)["inputs"])
 
 
+def test_a_job_that_may_write_runs_nothing_of_the_pull_requests() -> None:
+    seen = 0
+    for path in WORKFLOWS:
+        document = load(path.read_text("utf-8"))
+        for name, job in document["jobs"].items():
+            if "write" not in job.get("permissions", document.get("permissions", {})).values():
+                continue
+            seen += 1
+            for step in job["steps"]:
+                if step.get("uses", "").startswith("actions/checkout@"):
+                    assert step["with"]["ref"] == "${{ github.event.pull_request.base.sha }}", f"{path.name}: {name}"
+            assert own_steps({"jobs": {name: job}}) == []
+    assert seen
+
+
+def test_every_checkout_leaves_no_token_behind() -> None:
+    texts = {"README.md": readme_workflow(), **{path.name: path.read_text("utf-8") for path in WORKFLOWS}}
+    for name, text in texts.items():
+        found = [step for step in steps(load(text)) if step.get("uses", "").startswith("actions/checkout@")]
+        assert found, name
+        assert all(step["with"]["persist-credentials"] is False for step in found), name
+
+
 def test_nothing_that_a_pull_request_can_choose_is_put_into_a_shells_text() -> None:
     for path in SCHEMAS:
         for step in steps(load(path.read_text("utf-8"))):
@@ -157,6 +180,7 @@ def test_a_fail_counts_where_a_second_runner_says_the_same_and_nothing_unmeasure
         ("fail", "1", "false", 0),
         ("error", "2", "false", 2),
         ("error", "4", "true", 4),
+        ("error", "0", "true", 1),
         ("", "", "true", 1),
     ],
 )

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-VERDICTS = {0: "pass", 1: "fail", 3: "unsure"}  # anything else: nothing could be judged
+VERDICTS = {0: "pass", 1: "fail", 3: "unsure"}  # where gate.json has the same word; else nothing could be judged
 ONCE = ("app", "stack", "budget")  # options that are given once, where they are given
 OFTEN = ("scenario", "metric", "margin")  # and those that are given for each word of their input
 KEPT_LINES = 15  # of what was said, where there is no report
@@ -73,13 +73,20 @@ def measured(words: list[str]) -> tuple[int, list[str]]:
     return running.returncode, lines
 
 
-def sentence(reports: Path, lines: list[str]) -> str:
-    """Give what the gate found, in one sentence; where it judged nothing, the last thing it said."""
+def found(reports: Path, code: int, lines: list[str]) -> tuple[str, str]:
+    """Give the verdict and a sentence: the judgement's, and where nothing was judged the last thing that was said.
+
+    The exit code alone is no verdict: a Python that breaks down ends with 1, too.
+    """
     try:
-        return str(json.loads((reports / "gate.json").read_text(encoding="utf-8"))["judgement"]["sentence"])
+        judgement = json.loads((reports / "gate.json").read_text(encoding="utf-8"))["judgement"]
+        word, sentence = str(judgement["word"]), str(judgement["sentence"])
     except (OSError, ValueError, KeyError, TypeError):
-        said = [line.strip() for line in lines if line.strip()]
-        return said[-1].removeprefix("gatebench: ") if said else "gatebench said nothing."
+        word, sentence = "error", ""
+    if sentence and VERDICTS.get(code) == word:
+        return word, sentence
+    said = [line.strip() for line in lines if line.strip()]
+    return "error", said[-1].removeprefix("gatebench: ") if said else "gatebench said nothing."
 
 
 def annotate(kind: str, text: str) -> None:
@@ -110,13 +117,13 @@ def main() -> int:
         code, lines = 2, ["This is no pull request: name the input 'base', such as HEAD~1.\n"]
     else:
         code, lines = measured(command(held_against, reports))
-    verdict = VERDICTS.get(code, "error")
+    verdict, sentence = found(reports, code, lines)
     report = reports / "gate.md"
-    if not report.is_file():
+    if verdict == "error":  # whatever was written before it broke off is no judgement
         last = "".join(f"    {line}" for line in lines[-KEPT_LINES:])
         report.write_text(f"**The gate judged nothing** (exit code {code})\n\n{last}\n", encoding="utf-8")
     fails = verdict == "error" or (verdict == "fail" and given("fails") != "false")
-    annotate("error" if fails else "notice" if verdict == "pass" else "warning", sentence(reports, lines))
+    annotate("error" if fails else "notice" if verdict == "pass" else "warning", sentence)
     tell("GITHUB_STEP_SUMMARY", report.read_text(encoding="utf-8") + "\n")
     tell("GITHUB_OUTPUT", f"verdict={verdict}\nexit-code={code}\nreports={reports}\n")
     return 0

@@ -8,6 +8,9 @@ nobody.
 from __future__ import annotations
 
 import contextlib
+import difflib
+import errno
+import os
 import re
 import tempfile
 from collections import Counter
@@ -19,6 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from gatebench import declare
 from gatebench import own as owned
+from gatebench.arms.refusals import as_asked, refused, unread
 from gatebench.arms.revisions import Repository, git, short
 from gatebench.backends.serving import missing
 from gatebench.declare.places import lines_of
@@ -26,7 +30,7 @@ from gatebench.errors import MachineError, UsageError
 from gatebench.model import App, Stack
 from gatebench.session import Tree
 from gatebench.stacks import Stacks, pairs
-from gatebench.toml import find
+from gatebench.toml import find, suggest
 
 USUAL = "flask+gunicorn-gthread"
 SERVERS = ("gunicorn-gthread", "uvicorn")  # for somebody's own app, where one of them serves it
@@ -38,6 +42,7 @@ EXPECTED = (
 PYTHON = re.compile(r"3\.(\d{1,2})(\.\d{1,2})?t?")
 OLDEST = 11  # of Python 3, that the harness can make environments for
 TOLD = 5  # differences that are named; more of them say no more
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +98,23 @@ def arms(
         if own is not None:
             tree = _visiting(tree, first.stack.app, second.stack.app)
         every = (first.stack, second.stack, replace(first.stack, arm="again"))
-        yield replace(tree, stacks=replace(tree.stacks, arms={one.name: one for one in every})), first, second
+        with as_asked({first.stack.name: ("base", base), second.stack.name: ("head", head)}):
+            yield replace(tree, stacks=replace(tree.stacks, arms={one.name: one for one in every})), first, second
 
 
 def _own_of(base: str, head: str) -> Path | None:
     """Give the head's folder where two folders with an app.toml each were asked for, and no --app."""
-    folders = [Path(ref.removeprefix("folder:")) for ref in (base, head) if ref.startswith("folder:")]
-    return folders[1] if len(folders) == 2 and all((one / "app.toml").is_file() for one in folders) else None
+    refs = {"base": base, "head": head}
+    if not all(ref.startswith("folder:") for ref in refs.values()):
+        return None
+    folders = {arm: Path(ref.removeprefix("folder:")) for arm, ref in refs.items()}
+    apps = []
+    for arm, folder in folders.items():
+        try:
+            apps.append((folder / "app.toml").is_file())
+        except OSError as error:
+            raise refused(arm, refs[arm], unread(error)) from error
+    return folders["head"] if all(apps) else None
 
 
 def _arm(asked: _Asked, ref: str) -> Arm:
@@ -107,8 +122,11 @@ def _arm(asked: _Asked, ref: str) -> Arm:
         kind, value = _kind(ref)
         stack, words = READ[kind](asked, value)
     except UsageError as error:
-        said = str(error).replace(f"{asked.folder}/", "")
-        raise UsageError(f"--{asked.arm} {ref}: {said}") from error
+        raise refused(asked.arm, ref, str(error).replace(f"{asked.folder}/", "")) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise MachineError(f"--{asked.arm} {ref} could not be laid out ({error.strerror}).") from error
+        raise refused(asked.arm, ref, unread(error).replace(f"{asked.folder}/", "")) from error
     return Arm(stack=replace(stack, arm=asked.arm), words=words)
 
 
@@ -125,7 +143,7 @@ def _kind(ref: str) -> tuple[str, str]:
         return "python", ref.removeprefix("python=")
     if re.match(r"[a-z0-9_-]+=|@[a-z]+$", ref):
         return "settings", ref
-    return ("stack", ref) if "+" in ref else ("git", ref)
+    return ("either", ref) if "+" in ref else ("git", ref)
 
 
 def _here(asked: _Asked, _value: str) -> tuple[Stack, str]:
@@ -143,7 +161,7 @@ def _git_revision(asked: _Asked, revision: str) -> tuple[Stack, str]:
     try:
         commit = repository.commit(revision)
     except UsageError as error:
-        if Path(revision).is_dir():
+        if _is_folder(revision):
             raise UsageError(
                 f"git knows no such revision; for the folder of that name say folder:{revision}."
             ) from error
@@ -161,13 +179,19 @@ def _git_revision(asked: _Asked, revision: str) -> tuple[Stack, str]:
     return asked.stack_of(_stacks_of_tree(asked.folder)), words
 
 
+def _is_folder(path: str) -> bool:
+    with contextlib.suppress(OSError):  # such as a name that is too long for one
+        return Path(path).is_dir()
+    return False
+
+
 def _folder(asked: _Asked, path: str) -> tuple[Stack, str]:
     folder, words = Path(path), f"folder {short(Path(path))}"
     if asked.own is not None:
         return asked.stack_of(_stacks_of_app(asked, folder)), words
     if (folder / "app.toml").is_file():
         raise UsageError(f"{path} is an app's folder, where a whole tree is expected; name that app with --app.")
-    return asked.stack_of(_stacks_of_tree(folder.resolve())), words
+    return asked.stack_of(_stacks_of_tree(Path(os.path.realpath(folder)))), words
 
 
 def _requirements(asked: _Asked, path: str) -> tuple[Stack, str]:
@@ -191,11 +215,45 @@ def _settings(asked: _Asked, said: str) -> tuple[Stack, str]:
     stacks = asked.tree.stacks
     settings, _, profile = said.partition("@")
     words = [*([settings] if settings else []), *([f"profile {profile}"] if profile else [])]
-    return stacks.varied(asked.stack_of(stacks), said), ", ".join(words)
+    stack = asked.stack_of(stacks)
+    try:
+        return stacks.varied(stack, said), ", ".join(words)
+    except UsageError:
+        _check_keys(stacks, stack, settings)
+        raise
+
+
+def _check_keys(stacks: Stacks, stack: Stack, settings: str) -> None:
+    """Refuse the first key that names nothing, with the nearest of all that may be varied."""
+    axes = {*stacks.axes(stack.app), *(choice.axis for choice in stack.choices)}
+    axes |= {axis for each in (stacks.work.axes.values() if stacks.work else ()) for axis in each}
+    known = [*stack.server.settings, *sorted(axes), "bridge", *(f"@{name}" for name in stack.server.profiles)]
+    for part in settings.split(","):
+        key, equals, _ = (word.strip() for word in part.partition("="))
+        if key and equals and key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known)}."
+            raise UsageError(
+                f"there is no setting, axis or profile of {replace(stack, arm=None).name} named '{key}'. {hint}"
+            )
 
 
 def _other_stack(asked: _Asked, name: str) -> tuple[Stack, str]:
     return replace(asked, stack=name).stack_of(asked.tree.stacks), f"stack {name}"
+
+
+def _stack_or_revision(asked: _Asked, ref: str) -> tuple[Stack, str]:
+    """Take a name with a '+' for a stack, and where there is none of that name, for a revision: tags have it too."""
+    if ref in asked.tree.stacks:
+        return _other_stack(asked, ref)
+    try:
+        Repository.around(asked.here).commit(ref)
+    except (UsageError, MachineError) as no_revision:
+        near = suggest(ref, asked.tree.stacks) or "`gatebench list stacks` names those that there are."
+        raise UsageError(
+            f"there is no stack named '{ref}'. {near} Nor is it a revision, as in git:{ref}: {no_revision}"
+        ) from no_revision
+    return _git_revision(asked, ref)
 
 
 READ: Mapping[str, Callable[[_Asked, str], tuple[Stack, str]]] = {
@@ -206,6 +264,7 @@ READ: Mapping[str, Callable[[_Asked, str], tuple[Stack, str]]] = {
     "python": _python,
     "settings": _settings,
     "stack": _other_stack,
+    "either": _stack_or_revision,
 }
 
 

@@ -107,7 +107,7 @@ def git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def short(path: Path) -> str:
     """Spell a place for people: as it is seen from here, or its last two names."""
-    whole = path.resolve()
+    whole = Path(os.path.realpath(path))  # which passes over a circle of links
     with contextlib.suppress(ValueError):
         return str(whole.relative_to(Path.cwd()))
     return "/".join(whole.parts[-2:])

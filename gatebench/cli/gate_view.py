@@ -22,7 +22,7 @@ from rich.table import Table
 
 from gatebench import stats
 from gatebench.gate import CONFIRM, ERROR, SHORT, ratios
-from gatebench.gate.words import bound, interval, percent
+from gatebench.gate.words import bound, interval, left_out, percent
 from gatebench.metrics import TABLE, blocks
 from gatebench.metrics import show as shown
 from gatebench.model import Finding, Judgement, Measure, Part, Run, Session, Trial
@@ -162,10 +162,12 @@ def _table(console: Console, title: str, findings: Sequence[Finding], *, words: 
 
 def _lines(judgement: Judgement, session: Session) -> Iterator[str]:
     yield f"base: {judgement.base}; head: {judgement.head}"
-    looks = f", decided at look {judgement.look} of {judgement.looks}" if judgement.look and judgement.looks else ""
-    yield f"{blocks(judgement.blocks)}{looks}{_lasted(session)}"
+    yield f"{blocks(judgement.blocks)}{_look(judgement)}{_lasted(session)}"
     if judgement.smallest:
-        yield f"Smallest change that could be told here: {_smallest(judgement.smallest)}"
+        found = _smallest(judgement.smallest)
+        yield f"Smallest change that could be told here: {found} (about half the width of an interval)"
+    for what, why in left_out(judgement):
+        yield f"Not judged: {what}: {why}"
     for finding in (*judgement.findings, *judgement.confirmation):
         if finding.reason:
             yield f"{finding.scenario} {spelled(finding.metric)}: {finding.reason}"
@@ -174,6 +176,14 @@ def _lines(judgement: Judgement, session: Session) -> Iterator[str]:
     yield from judgement.warnings
     if session.backend == "fake":
         yield "These figures are invented: the fake backend measures nothing."
+
+
+def _look(judgement: Judgement) -> str:
+    """Say which look was the last one taken, and that it decided where it did."""
+    if not judgement.look or not judgement.looks:
+        return ""
+    decided = "" if judgement.word == "unsure" or judgement.broken else "decided at "
+    return f", {decided}look {judgement.look} of {judgement.looks}"
 
 
 def _smallest(found: Mapping[str, float]) -> str:

@@ -32,7 +32,7 @@ from gatebench.errors import (
 from gatebench.gate import LEAST, MARGINS, MOST, SHORT, judge, recorded
 from gatebench.gate.formats import FORMATS
 from gatebench.gating import Wanted
-from gatebench.model import GateWord, Run, Session
+from gatebench.model import Run, Session
 from gatebench.run import Conductor, now
 from gatebench.session import Wish, opened, parties
 from gatebench.store import Writer
@@ -42,7 +42,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 LONGEST_S = 24 * 3600
 JUDGES_WITH = ("results", "base", "head", "scenario", "metric", "margin", "reports", "as_json", "root")
 DECLARED = ("scenario", "metric", "margin")  # what a gate's own file says
-PAGE = "gate.html"
+PAGE, JSON = "gate.html", "gate.json"
 METRICS = {**SHORT, **{name: name for name in SHORT.values()}}
 
 
@@ -113,6 +113,7 @@ def gate(  # noqa: PLR0917 - options, which typer gives by name
     Ends with 0 where it is not, with 1 where it is, and with 3 where nobody can tell.
     """
     said, console = given(ctx), _aside() if as_json else out
+    _cleared(reports)
     leading, margins = _margins(metric or (), margin or ())
     asked = _Asked(
         base=base,
@@ -133,13 +134,13 @@ def gate(  # noqa: PLR0917 - options, which typer gives by name
     if results:
         if others := [option for name, option in said.items() if name not in JUDGES_WITH]:
             raise UsageError(f"Results are judged as they were measured; leave out {', '.join(others)}.")
-        _cleared(reports)
         found = _read(results, asked, [option for name, option in said.items() if name in DECLARED])
     else:
         if "budget" in said and "blocks" in said:
             raise UsageError("--budget and --blocks each say how long to measure; choose one.")
         check_name(session)
-        _cleared(reports)
+        if session and (taken := folder / f"{session}.jsonl").exists():
+            raise UsageError(f"{taken} exists already, and results are never written over: give another --session.")
         found = store.read(_measured(asked, console))
     _end(found, reports, console, as_json=as_json)
 
@@ -196,8 +197,8 @@ def _seconds(text: str) -> float:
 
 def _aside() -> Console:
     """Give the console of what is told where stdout is a script's."""
-    console = Console(stderr=True)
-    return console if console.is_terminal else Console(stderr=True, width=WIDE)
+    console = Console(stderr=True, emoji=False)
+    return console if console.is_terminal else Console(stderr=True, width=WIDE, emoji=False)
 
 
 def _say(console: Console, *lines: str) -> None:
@@ -209,8 +210,9 @@ def _cleared(reports: Path) -> None:
     """Remove an earlier judgement: it must not stand where this one comes to none."""
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        for name in (*FORMATS, PAGE):
-            (reports / name).unlink(missing_ok=True)
+        if (reports / JSON).exists():  # else its files, such as a junit.xml, are somebody else's
+            for name in (*FORMATS, PAGE):
+                (reports / name).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"{reports} cannot be written ({error.strerror}): give another folder with --reports."
@@ -222,10 +224,15 @@ def _read(paths: Sequence[Path], asked: _Asked, declared: Sequence[str]) -> Sess
     if len(paths) > 2:
         raise UsageError(f"One results file is judged, or a base's and a head's, not {len(paths)}.")
     found = [store.read(path) for path in paths]
+    for path, each in zip(paths, found, strict=True):
+        if each.ended_at is None:
+            raise UsageError(f"{path} is cut short: its session was killed, or is not over; measure again.")
     if len(found) == 1 and found[0].gate is not None and asked.base is None and asked.head is None:
         if declared:
-            help_ = f"leave out {', '.join(declared)}, or name --base and --head to judge anew"
-            raise UsageError(f"{paths[0]} says what it is judged by, declared before it was measured; {help_}.")
+            raise UsageError(
+                f"{paths[0]} says what it is judged by, declared before it was measured: leave out "
+                f"{', '.join(declared)}."
+            )
         return found[0]
     return recorded(
         found,
@@ -312,16 +319,18 @@ def _end(session: Session, reports: Path, console: Console, *, as_json: bool) ->
     from gatebench.report.gate_page import page  # noqa: PLC0415 - the same
 
     judgement, failed = judge(session), _failed(session)
-    if failed:
-        word: GateWord = "fail" if isinstance(failed, ContractError) else "unsure"
-        judgement = replace(judgement, word=word, sentence=str(failed))
+    if failed and not judgement.broken:
+        judgement = replace(judgement, word="unsure", sentence=str(failed))
     texts = {name: write(judgement, session) for name, write in FORMATS.items()}
-    for name, text in {**texts, PAGE: page(judgement, session)}.items():
-        put(reports / name, text, option="--reports")
+    texts[PAGE] = page(judgement, session)
+    for name in sorted(texts, key=lambda name: name == JSON):  # last: where it is, all the others are
+        put(reports / name, texts[name], option="--reports")
     if as_json:
-        typer.echo(texts["gate.json"], nl=False)
+        typer.echo(texts[JSON], nl=False)
     show(console, judgement, session)
     _say(console, f"{reports / PAGE}, with {', '.join(FORMATS)} beside it.")
+    if judgement.broken:
+        raise ContractError(judgement.broken)
     if failed:
         raise failed
     if judgement.word == "fail":
@@ -332,15 +341,14 @@ def _end(session: Session, reports: Path, console: Console, *, as_json: bool) ->
 
 
 def _failed(session: Session) -> GatebenchError | None:
-    """Give the error of an arm that broke its contract, or that could never be measured."""
+    """Give the error of an arm that could never be measured, or could not any more."""
     declared = session.gate
     assert declared is not None  # noqa: S101 -- it has been judged
     whose: dict[str, list[Run]] = {stack: [] for stack in declared.arms}
     for run in session.runs:
         if run.stack in whose:
             whose[run.stack].append(run)
-    broken = [run for runs in whose.values() for run in runs if run.fault == "contract"]
     never = [runs[0] for runs in whose.values() if runs and all(run.fault for run in runs)]
     # A gate stops where an arm will not do better; what was measured before it then is no pass.
     last = [run for run in session.runs[-2:] if run.stack in whose and gating.final(run)]
-    return next((error for run in (*broken, *never, *last) if (error := gating.failure(run, declared.arms))), None)
+    return next((error for run in (*never, *last) if (error := gating.failure(run, declared.arms))), None)

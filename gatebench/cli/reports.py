@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,8 @@ def report(
     from gatebench import report as reports  # noqa: PLC0415 - matplotlib and pandas cost a second
 
     path = results or _newest()
+    if _is_gates(path):
+        raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
     built = reports.build(path, folder)
     if {*store.read(path).scenarios} == {OWN_SCENARIO}:  # nobody published anything about it
         _end(built)
@@ -53,4 +56,20 @@ def _newest() -> Path:
     found = sorted(Path("results").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UsageError("There is no results file in results/; run `gatebench run` first, or name a file.")
-    return found[-1]
+    for path in reversed(found):
+        if not _is_gates(path):
+            return path
+    raise UsageError(
+        "All results files in results/ are gates': `gatebench gate FILE` judges one; "
+        "for a report run `gatebench run` first, or name a file."
+    )
+
+
+def _is_gates(path: Path) -> bool:
+    """Tell from its first line alone whether a file is a gate's; what is no results file is told by its reader."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(header, dict) and header.get("gate") is not None

@@ -29,7 +29,7 @@ app = typer.Typer(
     "3 no valid trial, or a gate that is unsure; 4 the machine or a service failed; 130 interrupted, results so far "
     "kept.",
 )
-out = Console() if sys.stdout.isatty() else Console(width=WIDE)
+out = Console(emoji=False) if sys.stdout.isatty() else Console(width=WIDE, emoji=False)
 
 Root = Annotated[
     Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.", show_default="here")

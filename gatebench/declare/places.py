@@ -36,9 +36,15 @@ def settings_of(declared: Table, place: str, default: Any = REQUIRED) -> dict[st
 
 
 def folder_of(root: Path, *parts: str) -> Path:
-    """Give a folder of the tree; UsageError where it is not there."""
+    """Give a folder of the tree; UsageError where it is not there, or may not be listed."""
     folder = root.joinpath(*parts)
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+        if found:
+            next(folder.iterdir(), None)  # globbing would take one that may not be listed for an empty one
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be looked into ({error.strerror}).") from error
+    if not found:
         place = "/".join(parts)
         raise UsageError(
             f"There is no folder '{place}' in {root}; run gatebench where apps/, compose/ and scenarios/ are, "

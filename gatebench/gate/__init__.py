@@ -3,6 +3,7 @@
 Pure judging: a file is judged just as it was live. Must not know how arms were made or measured, nor print.
 """
 
+from gatebench.gate.beside import broken
 from gatebench.gate.judging import decided, judge, ratios
 from gatebench.gate.recorded import recorded
 from gatebench.gate.sequence import AGAIN, CONFIRM, ERROR, GATE, LEAST, MARGINS, MOST, SHORT, errors, looks
@@ -16,6 +17,7 @@ __all__ = [
     "MARGINS",
     "MOST",
     "SHORT",
+    "broken",
     "decided",
     "errors",
     "judge",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -23,13 +25,19 @@ from gatebench.stats import SIDE, median_interval, shift, sign_flips
 
 FEWEST = 3  # blocks of which a spread is taken
 NAMED = 5  # warnings of runs that are told; more of them say no more
+FEWEST_BROKEN, BROKEN, OFTENER = 2, 0.02, 2  # trials an arm breaks in, share of its own, and times the other's share
+FIGURES = re.compile(r"[0-9]+([.,][0-9]+)*")  # in which reasons differ that are alike
 
 
 def itself(session: Session, gate: Gate, made: int) -> tuple[tuple[Finding, ...], dict[str, float], tuple[str, ...]]:
-    """Compare base with itself; give the findings, the smallest change that `made` blocks can tell, and warnings."""
+    """Compare base with itself; give the findings, the smallest change that can be told, and warnings.
+
+    `made` is how many blocks of base and head the last look was at.
+    """
     if gate.again is None:
         return (), {}, ()
-    trials = Trials(session, AGAIN)
+    trials, judged = Trials(session, AGAIN), Trials(session, GATE)
+    looked_at = {*judged.blocks(gate.base, gate.head)[:made]}
     findings, smallest, warnings = [], dict[str, float](), list[str]()
     for metric in in_order(gate):
         for scenario, load in trials.measures:
@@ -39,8 +47,10 @@ def itself(session: Session, gate: Gate, made: int) -> tuple[tuple[Finding, ...]
                 continue
             found = _finding(pair, logs, gate.margins[metric])
             findings.append(found)
-            if len(logs) >= FEWEST and made:
-                smallest[metric] = max(smallest.get(metric, 0.0), _smallest(logs, made))
+            paired = looked_at.intersection(judged.pair(gate.base, gate.head, scenario, load, metric).blocks)
+            least = _smallest(logs, len(paired), _error(gate, made))
+            if least is not None:
+                smallest[metric] = max(smallest.get(metric, 0.0), least)
             if metric == gate.leading and _unlike(found):
                 warnings.append(_warning(found))
     return tuple(findings), smallest, tuple(warnings)
@@ -66,10 +76,20 @@ def _finding(pair: Pair, logs: np.ndarray, margin: float) -> Finding:
     )
 
 
-def _smallest(logs: np.ndarray, made: int) -> float:
-    """Give the half-width of an interval over `made` blocks, by the spread of base beside itself."""
-    quantile = float(special.stdtrit(len(logs) - 1, 1 - SIDE))
-    return math.expm1(quantile * float(np.std(logs, ddof=1)) / math.sqrt(made))
+def _error(gate: Gate, made: int) -> float:
+    """Give the error that the look at so many blocks spends: where time was out before its own, the next one's."""
+    return gate.errors[min(bisect_left(gate.looks, made), len(gate.errors) - 1)]
+
+
+def _smallest(logs: np.ndarray, paired: int, error: float) -> float | None:
+    """Give about half an interval's width over so many blocks with this error, by the spread of base beside itself.
+
+    None where the spread is not known, or where so few blocks have no interval with this error.
+    """
+    if len(logs) < FEWEST or 0.5**paired > error:
+        return None
+    quantile = float(special.stdtrit(paired - 1, 1 - error))
+    return math.expm1(quantile * float(np.std(logs, ddof=1)) / math.sqrt(paired))
 
 
 def _unlike(found: Finding) -> bool:
@@ -94,11 +114,78 @@ def void(session: Session, gate: Gate) -> dict[str, int]:
     first: dict[tuple[str, str], str] = {}
     for run in _tried(session, gate):
         if run.status != "ok":
-            reason = " ".join((run.reason or "no reason was given").split())
+            reason = _reason(run)
             arm = {gate.base: "base", gate.head: "head"}.get(run.stack, "again")
-            alike = arm, re.sub(r"[0-9]+([.,][0-9]+)*", "#", f"{run.status}: {reason}")
+            alike = arm, FIGURES.sub("#", f"{run.status}: {reason}")
             counts[first.setdefault(alike, f"{arm}, {run.status}: {reason}")] += 1
     return dict(counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Broken:
+    """How often an arm did not keep the contract, before the load or under it."""
+
+    arm: str
+    trials: int
+    contract: Sequence[Run]  # that failed it before the load: nothing disturbs that, so once is enough
+    broke: Sequence[Run]  # that kept it before the load and not under it
+
+    @property
+    def count(self) -> int:
+        return len(self.contract) + len(self.broke)
+
+    def share(self, count: int) -> float:
+        return count / self.trials if self.trials else 0.0
+
+    def beside(self, other: _Broken) -> bool:
+        """Tell whether this is the arm's doing: a loaded machine breaks either arm now and then."""
+        often = self.share(len(self.broke))
+        oftener = often > BROKEN and often > OFTENER * other.share(len(other.broke))
+        return bool(self.contract) or (len(self.broke) >= FEWEST_BROKEN and oftener)
+
+    @property
+    def verb(self) -> str:
+        said = [("failed the contract", self.contract), ("broke under load", self.broke)]
+        return " or ".join(verb for verb, runs in said if runs)
+
+    @property
+    def reason(self) -> str:
+        """Give the reason that most of these trials share; those that differ only in their figures are alike."""
+        reasons = [_reason(run) for run in (*self.contract, *self.broke)]
+        most = Counter(FIGURES.sub("#", reason) for reason in reasons).most_common(1)[0][0]
+        return next(reason for reason in reasons if FIGURES.sub("#", reason) == most)
+
+
+def broken(session: Session, gate: Gate) -> str | None:
+    """Say that an arm did not keep the contract, and how often; None where none broke, or both about as often.
+
+    What is left of such an arm is no fair sample. Base and base again are one arm.
+    """
+    head, base = _broken(session, gate, "head", {gate.head}), _broken(session, gate, "base", {gate.base, gate.again})
+    found = [(one, other) for one, other in ((head, base), (base, head)) if one.beside(other)]
+    if not found:
+        return None
+    one, other = max(found, key=lambda each: each[0].share(each[0].count))
+    stack = gate.head if one is head else gate.base
+    words = f" ({gate.arms[stack]})" if gate.arms.get(stack) else ""
+    return (
+        f"{stack}{words} {one.verb} in {one.count} of {one.trials} trials, {other.arm} in {other.count} of "
+        f"{other.trials}: {one.reason.rstrip('.')}."
+    )
+
+
+def _broken(session: Session, gate: Gate, arm: str, stacks: Collection[str | None]) -> _Broken:
+    runs = [run for run in _tried(session, gate) if run.stack in stacks]
+    return _Broken(
+        arm=arm,
+        trials=len(runs),
+        contract=[run for run in runs if run.status == "failed" and run.fault == "contract"],
+        broke=[run for run in runs if run.status == "void" and run.fault == "broke"],
+    )
+
+
+def _reason(run: Run) -> str:
+    return " ".join((run.reason or "no reason was given").split())
 
 
 def warned(session: Session, gate: Gate) -> Iterator[str]:
@@ -107,7 +194,7 @@ def warned(session: Session, gate: Gate) -> Iterator[str]:
     first: dict[str, str] = {}
     runs = [run for run in _tried(session, gate) if run.status == "ok"]
     for run in runs:
-        alike = {re.sub(r"[0-9]+([.,][0-9]+)*", "#", text): text for text in run.warnings}
+        alike = {FIGURES.sub("#", text): text for text in run.warnings}
         counts.update(first.setdefault(*each) for each in alike.items())
     for text, count in counts.most_common(NAMED):
         yield f"{count} of {len(runs)} valid trials: {text}"

@@ -33,6 +33,11 @@ class Sheet:
         """1 where a larger figure is worse, -1 where a smaller one is."""
         return 1 if TABLE[self.pair.metric][0].better == "lower" else -1
 
+    @property
+    def name(self) -> str:
+        """Name the metric, and where it is."""
+        return f"{TABLE[self.pair.metric][0].title} on {self.pair.scenario}, {self.pair.load}"
+
     def of(self, trials: Trials, gate: Gate) -> Sheet:
         """Give the same of another part."""
         pair = trials.pair(gate.base, gate.head, self.pair.scenario, self.pair.load, self.pair.metric)
@@ -69,8 +74,7 @@ def left_out(sheet: Sheet, gate: Gate) -> str | None:
     heads = len(pair.first) == pair.valid[0] > 0 and 2 * len(pair.second) < pair.valid[1]
     if pair.blocks or pair.metric == gate.leading or heads:
         return None
-    why = pair.lacks or NONE
-    return f"{TABLE[pair.metric][0].title} on {pair.scenario}, {pair.load} is left out: {why}."
+    return pair.lacks or NONE
 
 
 def finding(

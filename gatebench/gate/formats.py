@@ -40,20 +40,28 @@ def document(judgement: Judgement, session: Session) -> str:
 
 
 def junit(judgement: Judgement, session: Session) -> str:
-    """Write a test case a finding: a fail that stands is a failure, whatever else is no pass is an error."""
+    """Write a test case a finding: a fail that stands is a failure, whatever else is no pass is an error.
+
+    An arm that broke is a failure of its contract; what was to be judged and was not is skipped.
+    """
     suite = ET.Element("testsuite", name="gatebench gate", timestamp=session.started_at[:19])
     for finding in judgement.findings:
         case = _case(suite, f"gate.{words.where(finding)}", TABLE[finding.metric][0].title)
         _outcome(case, finding, judgement)
+    if judgement.broken is not None:
+        _told(_case(suite, "gate", "contract"), "failure", judgement.broken, judgement.sentence, kind="broken")
     if judgement.word != "pass" and not any(
         len(case) for case in suite
     ):  # what no finding tells is told by the whole
         _told(_case(suite, "gate", "verdict"), "error", "nothing is told by a finding", judgement.sentence)
-    tests, failures, errors = (str(len(suite.findall(path))) for path in ("testcase", "*/failure", "*/error"))
-    for name, count in (("tests", tests), ("failures", failures), ("errors", errors), ("skipped", "0")):
+    for what, why in judgement.left_out.items():
+        ET.SubElement(_case(suite, "gate.left out", what), "skipped", message=_clean(why))
+    paths = {"tests": "testcase", "failures": "*/failure", "errors": "*/error", "skipped": "*/skipped"}
+    counts = {name: str(len(suite.findall(path))) for name, path in paths.items()}
+    for name, count in counts.items():
         suite.set(name, count)
     _text(ET.SubElement(suite, "system-out"), judgement.sentence)
-    root = ET.Element("testsuites", tests=tests, failures=failures, errors=errors)
+    root = ET.Element("testsuites", {name: counts[name] for name in ("tests", "failures", "errors")})
     root.append(suite)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -62,7 +70,9 @@ def junit(judgement: Judgement, session: Session) -> str:
 def _outcome(case: ET.Element, finding: Finding, judgement: Judgement) -> None:
     change = "no figure" if finding.change is None else words.percent(finding.change.value)
     said = f"{change}, margin {words.bound(finding)}"
-    if words.stands(finding, judgement):
+    if judgement.broken is not None and finding.word != "pass":  # what it is called a regression for may be that
+        _told(case, "error", f"{said}: an arm broke", judgement.sentence)
+    elif words.stands(finding, judgement):
         _told(case, "failure", said, judgement.sentence)
     elif finding.word == "fail":
         _told(case, "error", f"{said}: not confirmed", judgement.sentence)
@@ -74,8 +84,8 @@ def _case(suite: ET.Element, place: str, name: str) -> ET.Element:
     return ET.SubElement(suite, "testcase", classname=_clean(place), name=_clean(name))
 
 
-def _told(case: ET.Element, what: str, message: str, text: str) -> None:
-    kind = {"failure": "regression", "error": "unsure"}[what]
+def _told(case: ET.Element, what: str, message: str, text: str, *, kind: str | None = None) -> None:
+    kind = kind or {"failure": "regression", "error": "unsure"}[what]
     _text(ET.SubElement(case, what, message=_clean(message), type=kind), text)
 
 

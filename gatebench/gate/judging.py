@@ -5,8 +5,9 @@ Knows arms, margins and looks. Must not know how runs came about, nor how a judg
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,13 +16,15 @@ from gatebench.errors import UsageError
 from gatebench.gate import beside, words
 from gatebench.gate.findings import Sheet, finding, left_out, sheets
 from gatebench.gate.pairs import Trials, ratios
-from gatebench.gate.sequence import CONFIRM, GATE
+from gatebench.gate.sequence import CONFIRM, ERROR, GATE
+from gatebench.metrics import TABLE
 from gatebench.model import Finding, Gate, GateWord, Judgement, Session
 from gatebench.stats import sign_flips
 
 __all__ = ["Settled", "decided", "judge", "ratios", "settle"]
 
 UNSURE: GateWord = "unsure"
+FEWEST_VOID, VOID = 3, 0.1  # blocks, and share of them, that head may be void in and base not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +106,11 @@ def judge(session: Session) -> Judgement:
     """
     gate = declared(session)
     trials = Trials(session, GATE)
-    looked = _looked(trials, gate)
+    looked = _looked(trials, gate, live=session.interrupted)
     settled, findings = looked.settled, _findings(trials, gate, looked)
     confirmation, word = _confirmed(session, gate, looked)
     blocks = len(trials.blocks(gate.base, gate.head))
-    again, smallest, unlike = beside.itself(session, gate, blocks)
+    again, smallest, unlike = beside.itself(session, gate, settled.blocks or blocks)
     judgement = Judgement(
         word=word,
         sentence="",
@@ -121,9 +124,29 @@ def judge(session: Session) -> Judgement:
         looks=len(gate.looks),
         blocks=blocks,
         void=beside.void(session, gate),
-        warnings=(*unlike, *looked.missing, *beside.warned(session, gate), *session.notices),
+        left_out=looked.missing,
+        broken=beside.broken(session, gate),
+        warnings=(*unlike, *beside.warned(session, gate), *session.notices),
     )
+    if judgement.broken:
+        judgement = replace(judgement, word="fail")
+    elif judgement.word == "pass" and (why := _unfair(trials, gate)):
+        return replace(judgement, word="unsure", sentence=f"Unsure: {why}: see why, and gate again.")
     return replace(judgement, sentence=words.sentence(judgement, session))
+
+
+def _unfair(trials: Trials, gate: Gate) -> str | None:
+    """Say that head gave nothing much more often than base: what is left is no fair sample. None where it is one."""
+    valid = {arm: {run.block for run in trials.tried(arm) if run.status == "ok"} for arm in (gate.base, gate.head)}
+    void = {arm: {run.block for run in trials.tried(arm) if run.status != "ok"} for arm in (gate.base, gate.head)}
+    heads, bases = len(void[gate.head] & valid[gate.base]), len(void[gate.base] & valid[gate.head])
+    blocks = len(trials.blocks(gate.base, gate.head))
+    if heads < FEWEST_VOID or heads <= VOID * blocks or heads <= 2 * bases:
+        return None
+    return (
+        f"head gave nothing in {heads} of {blocks} blocks in which base was valid, and base in {bases} the other way "
+        "round, so that what is left is no fair sample"
+    )
 
 
 def decided(session: Session, part: str) -> bool:
@@ -143,7 +166,25 @@ def declared(session: Session) -> Gate:
             f"The session {session.name} is no gate's: name two of its stacks with --base and --head, "
             f"such as {', '.join(session.plan.stacks[:2])}."
         )
+    if wrong := _wrong(session.gate):
+        raise UsageError(f"The session {session.name} declares a gate that cannot be: {wrong}.")
     return session.gate
+
+
+def _wrong(gate: Gate) -> str | None:
+    """Say what is wrong with a declaration that a file holds; None where nothing is."""
+    rising = all(one < other for one, other in itertools.pairwise((0, *gate.looks)))
+    sound = {
+        "its base and head are not two of its arms": gate.base != gate.head
+        and {gate.base, gate.head} <= {*gate.arms},
+        "its looks are no rising numbers of blocks": bool(gate.looks) and rising,
+        "it has no error for each look": len(gate.errors) == len(gate.looks) and min(gate.errors, default=0) > 0,
+        f"its looks spend an error of more than {ERROR:.1%} a side": sum(gate.errors) <= ERROR * (1 + 1e-9),
+        "its leading metric has no margin": gate.leading in gate.margins,
+        "a margin is of no known metric": {*gate.margins} <= {*TABLE},
+        "a margin is not above zero": all(0 < margin < math.inf for margin in gate.margins.values()),
+    }
+    return next((what for what, holds in sound.items() if not holds), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +193,7 @@ class _Looked:
 
     settled: Settled
     judged: Sequence[Sheet]
-    missing: Sequence[str] = ()  # why the rest is not judged
+    missing: Mapping[str, str]  # what else was to be judged -> why it is not
     blocks: tuple[int, ...] = ()  # that the last look was at
     error: float  # that it spent
 
@@ -160,11 +201,12 @@ class _Looked:
 def _looked(trials: Trials, gate: Gate, only: Sequence[Sheet] | None = None, *, live: bool = False) -> _Looked:
     """Look at a part, at each look as if nothing had been measured after it: so a file is judged as it was live.
 
-    `only` has what is judged, where it is not all that can be.
+    `only` has what is judged, where it is not all that can be. `live`: at declared looks alone, since more may come,
+    or would have come if nobody had stopped it.
     """
     made = trials.whole(gate.base, gate.head) if live else trials.blocks(gate.base, gate.head)
     looked = _look_at(trials, gate, made, only, gate.errors[0])
-    looked = replace(looked, settled=_unsettled(len(looked.judged)), blocks=())
+    looked = replace(looked, settled=_unsettled(len(looked.judged)))
     for look, (count, error) in enumerate(_steps(len(made), gate.looks, gate.errors, live=live), start=1):
         looked = _look_at(trials, gate, made[:count], only, error)
         looked = replace(looked, settled=replace(looked.settled, look=look, blocks=count))
@@ -183,7 +225,7 @@ def _look_at(
     return _Looked(
         settled=_look(values, [math.log1p(sheet.margin) for sheet in judged], error),
         judged=judged,
-        missing=[why for _, why in every if why is not None],
+        missing={sheet.name: why for sheet, why in every if why is not None},
         blocks=blocks,
         error=error,
     )
@@ -218,5 +260,5 @@ def _confirmed(session: Session, gate: Gate, looked: _Looked) -> tuple[tuple[Fin
     trials = Trials(session, CONFIRM)
     if not trials.blocks(gate.base, gate.head):
         return (), "unsure"
-    again = _looked(trials, gate, _failed(looked))
+    again = _looked(trials, gate, _failed(looked), live=session.interrupted)
     return _findings(trials, gate, again), "fail" if again.settled.word == "fail" else "unsure"

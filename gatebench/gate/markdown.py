@@ -14,18 +14,26 @@ from gatebench.model import Estimate, Finding, Gate, Judgement, Session
 
 MARKER = "<!-- gatebench-gate -->"  # by which a bot finds the comment that it wrote before
 TITLES = {"pass": "No regression", "fail": "Regression", "unsure": "Unsure"}
+BROKEN = "Broken arm"
+UNFAIR = "What is left of it is no fair sample: the figures below do not count."
 SPECIAL = re.compile(r"([\\`*_{}\[\]|~#])")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"})  # a name after @ would be notified
 
 
 def page(judgement: Judgement, session: Session) -> str:
     """Write a judgement: its word and sentence, a table of findings, warnings, and how it was made."""
+    # Of an arm that broke, its speed is not what is wrong with it.
+    title = TITLES[judgement.word] if judgement.broken is None else BROKEN
+    broken = [] if judgement.broken is None else [UNFAIR, ""]
+    if judgement.broken not in (None, judgement.sentence):
+        broken.insert(0, escaped(judgement.broken or ""))
     lines = [
         MARKER,
-        f"## Gate: {TITLES[judgement.word].lower()}",
+        f"## Gate: {title.lower()}",
         "",
         escaped(judgement.sentence),
         "",
+        *broken,
         f"Base: {escaped(judgement.base)}. Head: {escaped(judgement.head)}.",
         "",
         *_table(judgement.findings),
@@ -77,9 +85,12 @@ def _change(change: Estimate | None) -> str:
 
 
 def _told(judgement: Judgement) -> list[str]:
-    """List warnings and void trials, each under a title where there are any."""
-    said = [*judgement.warnings, *(f"{count}: {reason}" for reason, count in judgement.void.items())]
-    titles = [("Warnings", judgement.warnings), ("Trials that gave nothing", said[len(judgement.warnings) :])]
+    """List what was not judged, warnings and void trials, each under a title where there are any."""
+    titles = [
+        ("Not judged", [f"{what}: {why}" for what, why in words.left_out(judgement)]),
+        ("Warnings", judgement.warnings),
+        ("Trials that gave nothing", [f"{count}: {reason}" for reason, count in judgement.void.items()]),
+    ]
     return [
         line
         for title, texts in titles
@@ -100,7 +111,10 @@ def _made(judgement: Judgement, session: Session) -> Iterator[str]:
     yield escaped(f"{machine.cpu}, {machine.cpus} CPUs, {machine.system}; backend {session.backend}.")
     yield escaped(f"Begun {session.started_at}, seed {session.plan.seed}, commit {session.commit or 'not known'}.")
     if gate is None or gate.beside:
-        yield f"To judge the same blocks again: `gatebench gate {_code(session.name)}.jsonl`"
+        yield (
+            f"To judge the same blocks again: `gatebench gate RESULTS/{_code(session.name)}.jsonl`, where RESULTS is "
+            "the folder with the results file: `results`, here or in the artifact, unless `--out` named another."
+        )
 
 
 def _looked(judgement: Judgement, gate: Gate) -> str:

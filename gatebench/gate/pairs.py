@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gatebench import metrics
 from gatebench.model import Run, Session
 
+MOST_OF = 0.9  # valid trials have to have a figure that only the faster ones may have
 TIMES = ("response_", "connect_")  # whether these have a figure hangs on how fast the block was
 
 
@@ -31,7 +32,9 @@ class Pair:
     def lacks(self) -> str | None:
         """Say why blocks that both have do not count: a time that only the faster blocks can tell would mislead."""
         known = len(self.first), len(self.second)
-        if not self.metric.startswith(TIMES) or known == self.valid:
+        if not self.metric.startswith(TIMES) or all(
+            has >= MOST_OF * valid for has, valid in zip(known, self.valid, strict=True)
+        ):
             return None
         both = " and ".join(f"{has} of {valid}" for has, valid in zip(known, self.valid, strict=True))
         return f"only {both} valid trials have enough answers for it"

@@ -5,15 +5,18 @@ Knows sessions and what makes them comparable. Must not know how they are judged
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gatebench.errors import UsageError
 from gatebench.gate.sequence import ERROR, GATE, MARGINS, SHORT
 from gatebench.metrics import TABLE
-from gatebench.model import Gate, Measure, Part, Run, Session
+from gatebench.model import Gate, Measure, Run, Session, Setting
 
 DRIFT = "Base and head come from two sessions: what drifted between them, the machine included, is in the figure."
+AROUND = ("network", "memory limit, MiB", "processes limit", "generator")  # of containers, that must be the same
+BENEATH = ("engine", "base", "base id")  # of containers, that age as kernels do
+MADE_FROM = ("version", "image", "image id")  # of a service; all else of it is a setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,12 @@ def recorded(
     arms = _arms(sessions, base, head)
     if len(sessions) > 1:
         _check_sessions(*arms)
-    chosen = list(_chosen(*arms, scenarios))
-    _check_parts(*arms, [parts for _, parts in chosen])
+    chosen, notices = _chosen(*arms, scenarios)
+    _check_parts(*arms, list(chosen.values()))
     names = [f"{arm.role}:{arm.stack}" for arm in arms]
     runs = tuple(
         replace(run, stack=name, part=GATE, session=arms[1].session.name)
-        for measure, parts in chosen
+        for measure, parts in chosen.items()
         for arm, name, part in zip(arms, names, parts, strict=True)
         for run in arm.parts(measure)[part]
     )
@@ -76,7 +79,8 @@ def recorded(
         budget_s=0.0,
         confirm=False,
     )
-    return _joined(arms, gate, [measure for measure, _ in chosen], [parts for _, parts in chosen], runs)
+    made = _joined(arms, gate, list(chosen), list(chosen.values()), runs)
+    return replace(made, notices=(*made.notices, *notices))
 
 
 def _margins(leading: str, margins: Mapping[str, float]) -> dict[str, float]:
@@ -105,12 +109,12 @@ def _joined(
         name: arm.session.stacks.get(arm.stack, {}) for name, arm in zip((gate.base, gate.head), arms, strict=True)
     }
     notices = dict.fromkeys([*one.notices, *other.notices])
-    several = sorted(set(parts))
-    if len(several) > 1:
-        notices[f"The findings come from several parts: {', '.join(pair[1] for pair in several)}."] = None
+    if len(set(parts)) > 1:
+        several = dict.fromkeys(name for pair in sorted(set(parts)) for name in pair)
+        notices[f"The findings come from several parts: {', '.join(several)}."] = None
     if one is not other:
         notices[DRIFT] = None
-        notices |= dict.fromkeys(_unlike(one, other))
+        notices |= dict.fromkeys(_aged(*arms))
     return replace(
         other,
         plan=replace(other.plan, parts=(part,)),
@@ -128,6 +132,7 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
     if len(sessions) not in (1, 2):
         raise UsageError(f"A gate judges one results file or two, not {len(sessions)}: name these.")
     one, other = sessions[0], sessions[-1]
+    _check_declared(sessions)
     if len(sessions) == 1:
         if base is None or head is None:
             raise UsageError(
@@ -136,8 +141,10 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
             )
         if base == head:
             raise UsageError(f"--base and --head both name {base}: nothing differs from itself; name two stacks.")
-    elif base is None and head is None:
-        base = head = _common(one, other)
+    else:
+        _check_apart(one, other, base, head)
+        if base is None and head is None:
+            base = head = _common(one, other)
     base, head = base or head or "", head or base or ""  # of two files one name may do for both
     for name, session, option in ((base, one, "--base"), (head, other, "--head")):
         if name not in _stacks(session):
@@ -145,6 +152,27 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
                 f"{option} {name}: the session {session.name} has no such stack; it has {_listed(_stacks(session))}."
             )
     return _Arm(role="base", session=one, stack=base), _Arm(role="head", session=other, stack=head)
+
+
+def _check_declared(sessions: Sequence[Session]) -> None:
+    """Refuse a gate's own session: nothing of it is chosen anew once its figures are known."""
+    for session in sessions:
+        if session.gate is not None:
+            raise UsageError(
+                f"The session {session.name} is a gate's own: its arms were declared with looks and margins before "
+                "it was measured; `gatebench gate FILE`, with this file alone and neither --base nor --head, judges "
+                "it as it was."
+            )
+
+
+def _check_apart(one: Session, other: Session, base: str | None, head: str | None) -> None:
+    """Refuse one session given twice: nothing differs from itself, and a pass would say so."""
+    if (one.name, one.started_at) == (other.name, other.started_at):
+        two = f"--base {base} --head {head}" if base and head and base != head else "two stacks as --base and --head"
+        raise UsageError(
+            f"Base and head are the same session, {one.name}: name another session's file for one of them, or give "
+            f"this one file alone, which is enough for {two}."
+        )
 
 
 def _common(one: Session, other: Session) -> str:
@@ -177,6 +205,7 @@ def _check_sessions(base: _Arm, head: _Arm) -> None:
             ("backend", one.backend, other.backend),
             ("Python", *(_python(arm) for arm in (base, head))),
             *_versions(base, head),
+            *_around(one, other),
         )
     )
     if found:
@@ -185,14 +214,14 @@ def _check_sessions(base: _Arm, head: _Arm) -> None:
 
 def _check_parts(base: _Arm, head: _Arm, parts: Sequence[tuple[str, str]]) -> None:
     """Refuse measures whose trials were not made alike."""
-    made: list[tuple[Part, Part]] = [
-        (base.session.plan.part(first), head.session.plan.part(second)) for first, second in parts
-    ]
+    made = [(base.session.plan.part(first), head.session.plan.part(second)) for first, second in parts]
     found = [
         difference
         for first, second in made
         for difference in _differing(
             ("window", f"{first.window_s:g} s", f"{second.window_s:g} s"),
+            ("slice of the warm-up", f"{first.warmup_slice_s:g} s", f"{second.warmup_slice_s:g} s"),
+            ("limit of the warm-up", f"{first.warmup_limit_s:g} s", f"{second.warmup_limit_s:g} s"),
             ("CPUs of the server", f"{first.server_cpus}", f"{second.server_cpus}"),
             ("fresh connections beside the load", f"{first.knock}", f"{second.knock}"),
         )
@@ -217,7 +246,7 @@ def _versions(base: _Arm, head: _Arm) -> Iterator[tuple[str, str, str]]:
         {run.scenario: run.scenario_version for run in arm.session.runs if run.stack == arm.stack}
         for arm in (base, head)
     ]
-    for scenario in versions[0].keys() & versions[1].keys():
+    for scenario in sorted(versions[0].keys() & versions[1].keys()):
         yield (f"version of the scenario {scenario}", f"{versions[0][scenario]}", f"{versions[1][scenario]}")
 
 
@@ -233,23 +262,76 @@ def _python(arm: _Arm) -> str:
     return str(versions.get("python", arm.session.plan.python or arm.session.machine.python))
 
 
-def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> Iterator[tuple[Measure, tuple[str, str]]]:
-    """Give the measures that both arms have, with the part of each whose blocks are most."""
-    found = {measure: _parts(base, head, measure) for measure in base.session.plan.measures}
-    both = {measure: parts for measure, parts in found.items() if parts is not None}
-    known = list(dict.fromkeys(each.scenario for each in both))
+def _around(one: Session, other: Session) -> Iterator[tuple[str, str, str]]:
+    """Give what containers had around them, and the services with their settings.
+
+    A service that one session alone has is none where scenarios may be the cause that it alone has as well.
+    """
+    if one.backend == other.backend:
+        yield from _each(" of the containers", one.surroundings, other.surroundings, AROUND)
+    planned = [{measure.scenario for measure in each.plan.measures} for each in (one, other)]
+    for service in sorted({*one.services, *other.services}):
+        was, now = (each.services.get(service) for each in (one, other))
+        if was is not None and now is not None:
+            yield from _each(f" of the service {service}", was, now, sorted({*was, *now} - {*MADE_FROM}))
+        elif now is None and planned[0] <= planned[1]:
+            yield f"service {service}", "there", "not there"
+        elif was is None and planned[1] <= planned[0]:
+            yield f"service {service}", "not there", "there"
+
+
+def _each(
+    of: str, was: Mapping[str, Setting], now: Mapping[str, Setting], names: Iterable[str]
+) -> Iterator[tuple[str, str, str]]:
+    yield from ((f"{name}{of}", f"{was.get(name, 'none')}", f"{now.get(name, 'none')}") for name in names)
+
+
+def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> tuple[dict[Measure, tuple[str, str]], list[str]]:
+    """Give the measures that both arms have, with the part of each whose blocks are most, and what to tell of others.
+
+    UsageError where one arm alone has any that are asked for: what is not judged is never left out in silence.
+    """
+    tried = dict.fromkeys([*_tried(base), *_tried(head)])
+    both = {measure: parts for measure in tried if (parts := _parts(base, head, measure)) is not None}
+    if not both:
+        cells = [(arm, _listed([f"{each.scenario} {each.load}" for each in _tried(arm)])) for arm in (base, head)]
+        loads = "; ".join(f"{arm.stack} of {arm.session.name} has {named}" for arm, named in cells)
+        raise UsageError(f"No scenario and load is there of both arms: {loads}. Name others.")
+    common = list(dict.fromkeys(each.scenario for each in both))
+    apart = _apart(base, head, [measure for measure in tried if measure not in both])
+    # Within one session a scenario that is named may be judged under the loads that both have.
+    narrowed = common if scenarios and base.session is head.session else []
+    refused = [text for name, text in apart.items() if name not in narrowed and (not scenarios or name in scenarios)]
+    if refused:
+        known = common if base.session is head.session else [name for name in common if name not in apart]
+        helps = f"name what both have with --scenario ({_listed(known)})" if known else "measure both alike"
+        raise UsageError(f"Base and head were not measured under the same loads: {'; '.join(refused)}; {helps}.")
     for scenario in scenarios:
-        if scenario not in known:
+        if scenario not in common:
             raise UsageError(
                 f"--scenario {scenario}: {base.stack} and {head.stack} were not both measured on it under one load; "
-                f"both have {_listed(known) if known else 'none'}."
+                f"both have {_listed(common)}."
             )
-    if not both:
-        loads = (f"{arm.stack} of {arm.session.name} has {_listed(_tried(arm))}" for arm in (base, head))
-        raise UsageError(f"No scenario and load is there of both arms: {'; '.join(loads)}. Name others.")
-    for measure, parts in both.items():
-        if not scenarios or measure.scenario in scenarios:
-            yield measure, parts
+    notices = [
+        f"Only the loads that both arms have are judged: {apart[name]}." for name in scenarios if name in apart
+    ]
+    return {key: parts for key, parts in both.items() if not scenarios or key.scenario in scenarios}, notices
+
+
+def _apart(base: _Arm, head: _Arm, measures: Sequence[Measure]) -> dict[str, str]:
+    """Say of each scenario of these measures who has it under which loads."""
+    found = {}
+    for scenario in dict.fromkeys(each.scenario for each in measures):
+        first, second = (
+            [str(each.load) for each in _tried(arm) if each.scenario == scenario] for arm in (base, head)
+        )
+        if {*first} == {*second}:
+            found[scenario] = f"{scenario} ({_listed(first)}) in base and head, but in different parts"
+        elif first and second:
+            found[scenario] = f"{scenario} under {_listed(first)} in base and under {_listed(second)} in head"
+        else:
+            found[scenario] = f"{scenario} ({_listed(first or second)}) in {'base' if first else 'head'} alone"
+    return found
 
 
 def _parts(base: _Arm, head: _Arm, measure: Measure) -> tuple[str, str] | None:
@@ -262,16 +344,25 @@ def _parts(base: _Arm, head: _Arm, measure: Measure) -> tuple[str, str] | None:
     return max(common, key=lambda each: min(len(one[each[0]]), len(other[each[1]])), default=None)
 
 
-def _tried(arm: _Arm) -> list[str]:
-    return [f"{each.scenario} {each.load}" for each in arm.session.plan.measures if arm.parts(each)]
+def _tried(arm: _Arm) -> list[Measure]:
+    return [each for each in dict.fromkeys(arm.session.plan.measures) if arm.parts(each)]
 
 
-def _unlike(one: Session, other: Session) -> Iterator[str]:
+def _aged(base: _Arm, head: _Arm) -> Iterator[str]:
     """Tell what differs between two sessions and may well be what is sought, or beside the point."""
-    for tool in sorted({*one.tools, *other.tools} - {"python"}):
-        was, now = (each.tools.get(tool, "none") for each in (one, other))
-        if was != now:
-            yield f"The sessions were made with different versions of {tool}: {was} and {now}."
+    one, other = base.session, head.session
+    facts = [(what, *(getattr(each.machine, what) for each in (one, other))) for what in ("kernel", "system")]
+    facts += _each("", one.tools, other.tools, sorted({*one.tools, *other.tools}))
+    facts += _each(" of the containers", one.surroundings, other.surroundings, BENEATH)
+    for service in sorted({*one.services, *other.services}):
+        was, now = (each.services.get(service, {}) for each in (one, other))
+        facts += _each(f" of the service {service}", was, now, MADE_FROM)
+    for kind in ("settings", "versions") if base.stack == head.stack else ():
+        was, now = (each.stacks.get(base.stack, {}).get(kind, {}) for each in (one, other))
+        facts += _each(f" of {base.stack}", was, now, sorted({*was, *now}))
+    found = list(_differing(*facts))
+    if found:
+        yield f"The sessions differ in {'; in '.join(found)}: what that does is in the figure."
 
 
 def _words(arm: _Arm, sessions: int) -> str:

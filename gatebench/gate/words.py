@@ -6,6 +6,8 @@ Knows judgements and what a gate declared. Must not know how a word was come to,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from decimal import Decimal
 
 from gatebench.gate.beside import per_block_s
 from gatebench.gate.sequence import LEAST, MOST
@@ -19,10 +21,17 @@ NAMES = {
     "response_p99_s": "p99 of the response time",
 }
 SLACK = 1.1  # of a suggested budget: blocks are not all alike
+FIGURES, EXACT = 3, 12  # significant figures of a bound: the fewest, and those that a margin's float holds for sure
+TOLD = 3  # of what was not judged; more of it the sentence only counts
 
 
 def sentence(judgement: Judgement, session: Session) -> str:
-    """Say what was found, by how much, how sure, and what to do where it is unsure."""
+    """Say what was found, by how much, how sure, and what to do where it is unsure.
+
+    Where an arm broke under load there is nothing else to say: figures of what is left of it would mislead.
+    """
+    if judgement.broken is not None:
+        return judgement.broken
     said = {"pass": _passed, "fail": _failed, "unsure": _unsure}[judgement.word](judgement, session)
     return f"{said}."
 
@@ -47,15 +56,30 @@ def interval(change: Estimate) -> str:
 
 
 def bound(finding: Finding) -> str:
-    """Say how far a finding's figure may change for the worse: `+2.5 %`, or `-4.76 %` where higher is better."""
-    factor = 1 + finding.margin
-    return percent(factor if TABLE[finding.metric][0].better == "lower" else 1 / factor)
+    """Say how far a finding's figure may change for the worse: `+2.5 %`, or `-4.76 %` where higher is better.
+
+    What was declared stands as it was declared; its inverse has as many figures, and three at least.
+    """
+    declared = Decimal(f"{100 * finding.margin:.{EXACT}g}").normalize()
+    if TABLE[finding.metric][0].better == "lower":
+        return f"{declared:+f} %"
+    figures = max(FIGURES, len(declared.as_tuple().digits))
+    inverse = Decimal(f"{-100 * finding.margin / (1 + finding.margin):.{figures}g}").normalize()
+    return f"{inverse:+f} %"
 
 
-def sure(judgement: Judgement, gate: Gate) -> str:
-    """Say how sure an interval is at the look that decided."""
-    error = gate.errors[(judgement.look or len(gate.errors)) - 1]
-    return f"{float(f'{100 * (1 - error):.4g}'):g} % sure on each side"
+def sure(gate: Gate) -> str:
+    """Say how sure an interval is: by the error that all looks together may spend, since any of them may decide."""
+    said = f"{float(f'{100 * (1 - sum(gate.errors)):.4g}'):g} % sure on each side"
+    return f"{said} over all looks" if len(gate.looks) > 1 else said
+
+
+def left_out(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Name what was to be judged and was not, each with why."""
+    names = {f"{TABLE[metric][0].title} on ": f"{name_of(metric)} on " for metric in TABLE}
+    for what, why in judgement.left_out.items():
+        title = next((each for each in names if what.startswith(each)), "")
+        yield names.get(title, "") + what.removeprefix(title), why.rstrip(".")
 
 
 def stands(finding: Finding, judgement: Judgement) -> bool:
@@ -97,7 +121,7 @@ def _said(finding: Finding, judgement: Judgement, session: Session) -> str:
     if finding.change is None or session.gate is None:
         return changed(finding) + at
     ends = f"{interval(finding.change)}; {blocks(finding.blocks)}"
-    surely = f", {sure(judgement, session.gate)}" if finding.change.low is not None else ""
+    surely = f", {sure(session.gate)}" if finding.change.low is not None else ""
     return f"{changed(finding)}{at} ({ends}{surely})"
 
 
@@ -115,10 +139,21 @@ def _worst(judgement: Judgement) -> Finding:
 def _passed(judgement: Judgement, session: Session) -> str:
     worst, others = _worst(judgement), len(judgement.findings) - 1
     said = f"No regression: {_said(worst, judgement, session)}, within the margin of {bound(worst)}"
-    if not others:
-        return said
-    theirs = "the other finding is within its margin" if others == 1 else f"{others} more findings are within theirs"
-    return f"{said}; {theirs}"
+    if others == 1:
+        said += "; the other finding is within its margin"
+    elif others:
+        said += f"; {others} more findings are within theirs"
+    return said + _not_judged(judgement)
+
+
+def _not_judged(judgement: Judgement) -> str:
+    """Say what a pass says nothing of; where, if there is more than one place."""
+    places = {f" on {where(each)}" for each in judgement.findings}
+    here = places.pop() if len(places) == 1 else ""
+    every = [f"{what.removesuffix(here)} ({why})" for what, why in left_out(judgement)]
+    more = len(every) - TOLD
+    said = [*every[:TOLD], *([f"and {more} more"] if more > 0 else [])]
+    return f"; not judged: {', '.join(said)}" if said else ""
 
 
 def _failed(judgement: Judgement, session: Session) -> str:

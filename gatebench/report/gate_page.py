@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from gatebench.errors import UsageError
 from gatebench.gate import AGAIN, CONFIRM, GATE, ratios
-from gatebench.gate.words import bound, interval, percent, where
+from gatebench.gate.words import bound, interval, left_out, percent, where
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Estimate, Finding, Gate, Judgement, Part, Session, Setting
 from gatebench.report import figures
@@ -72,6 +72,7 @@ def page(judgement: Judgement, session: Session) -> str:
         "banners": list(_banners(judgement, session)),
         "findings": [_row(each) for each in judgement.findings],
         "confirmation": [_row(each) for each in judgement.confirmation],
+        "left_out": list(left_out(judgement)),
         "again": [_row(each) for each in judgement.again],
         "smallest": [(TABLE[name][0].title, f"{100 * share:.2g} %") for name, share in judgement.smallest.items()],
         "pictures": list(_pictures(judgement, session, gate)),
@@ -88,6 +89,8 @@ def page(judgement: Judgement, session: Session) -> str:
 def _banners(judgement: Judgement, session: Session) -> Iterator[tuple[str, str]]:
     if session.backend == "fake":
         yield "alarm", "The figures of this page are invented: the session tests the pipeline and measured nothing."
+    if judgement.broken:
+        yield "alarm", f"{judgement.broken} What is left of it is no fair sample: the figures below do not count."
     if shared := session.placement.shared:
         yield "note", f"CPUs were not apart: {shared}."
     for warning in judgement.warnings:
@@ -165,7 +168,8 @@ def _looks(judgement: Judgement, gate: Gate) -> list[tuple[int, str, str, str]]:
         last = judgement.look == number
         taken = "yes" if judgement.look is not None and number <= judgement.look else "no"
         early = f" at {blocks(judgement.blocks)}, as time was out" if last and judgement.blocks < count else ""
-        decided = ", the last" if last and judgement.word == "unsure" else ", it decided" if last else ""
+        none = judgement.word == "unsure" or judgement.broken is not None  # of the looks decided
+        decided = ", the last" if last and none else ", it decided" if last else ""
         rows.append((number, blocks(count), f"{100 * error:.2g} %", taken + early + decided))
     return rows
 

@@ -1,0 +1,266 @@
+"""What was measured before and is judged as a gate: what is refused by name, what is warned of, what is let be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gates import BASE, HEAD, PLAIN, flat, gate_session
+from sessions import FASTAPI, GTHREAD, SYNC, part, session, write
+
+from gatebench import store
+from gatebench.errors import UsageError
+from gatebench.gate import MARGINS, judge, recorded
+from gatebench.model import Part, Session, Setting
+
+JSON = "json closed(64)"
+
+
+def judged_of(
+    made: Sequence[Session], base: str | None = None, head: str | None = None, scenarios: Sequence[str] = ()
+) -> Session:
+    return recorded(
+        made, base=base, head=head, scenarios=scenarios, leading="cpu_us_per_request", margins=dict(MARGINS)
+    )
+
+
+def later(measures: Sequence[str] = (PLAIN,), **changed: object) -> Session:
+    """Make a session up that was measured a day after those that sessions.session makes, of one stack."""
+    made = session(stacks=(GTHREAD,), measures=measures, blocks=6, seed=2)
+    named = {"name": "flagship-20260201T120000Z-3c4d", "started_at": "2026-02-01T12:00:00+00:00"}
+    return replace(made, **(named | changed))  # type: ignore[arg-type]
+
+
+def earlier(measures: Sequence[str] = (PLAIN,), **changed: object) -> Session:
+    return replace(session(stacks=(GTHREAD,), measures=measures, blocks=6), **changed)  # type: ignore[arg-type]
+
+
+def scenarios_of(made: Session) -> set[tuple[str, str]]:
+    return {(each.scenario, each.load) for each in judge(made).findings}
+
+
+# One session given twice
+
+
+def test_one_session_given_as_base_and_as_head_is_refused() -> None:
+    made = earlier()
+    for base in (None, GTHREAD):
+        with pytest.raises(UsageError, match="are the same session, flagship-20260131T120000Z-1a2b: name another"):
+            judged_of([made, made], base)
+
+
+def test_a_copy_of_a_file_is_the_same_session_even_where_one_of_them_was_cut_short(tmp_path: Path) -> None:
+    whole = earlier()
+    cut = replace(whole, runs=whole.runs[:3], ended_at=None)
+    read = [store.read(write(tmp_path / name, each)) for name, each in (("a", whole), ("b", cut))]
+    with pytest.raises(UsageError, match="the same session"):
+        judged_of(read)
+
+
+def test_two_stacks_of_one_session_given_twice_are_told_that_one_file_is_enough() -> None:
+    made = session(measures=(PLAIN,), blocks=6)
+    with pytest.raises(UsageError, match=r"enough for --base flask\+gunicorn-sync --head flask\+gunicorn-gthread"):
+        judged_of([made, made], SYNC, GTHREAD)
+    judgement = judge(judged_of([made], SYNC, GTHREAD))
+    assert not [text for text in judgement.warnings if "session" in text]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"name": "flagship-20260131T120000Z-1a2b"}, {"started_at": earlier().started_at}]
+)
+def test_sessions_that_share_only_a_name_or_only_a_start_are_two(changed: dict[str, object]) -> None:
+    judgement = judge(judged_of([earlier(), later(**changed)]))  # type: ignore[arg-type]
+    assert any("come from two sessions" in text for text in judgement.warnings)
+
+
+# Scenarios and loads of one arm alone
+
+
+def test_a_scenario_that_one_session_alone_has_is_refused_unless_others_are_named() -> None:
+    both = [earlier((PLAIN, JSON)), later((PLAIN, "db closed(64)"))]
+    with pytest.raises(
+        UsageError, match=r"json \(closed\(64\)\) in base alone; db \(closed\(64\)\) in head alone.*\(plain\)"
+    ):
+        judged_of(both)
+    assert scenarios_of(judged_of(both, scenarios=("plain",))) == {("plain", "closed(64)")}
+    with pytest.raises(UsageError, match=r"db .* in head alone"):
+        judged_of(both, scenarios=("plain", "db"))
+    with pytest.raises(UsageError, match=r"--scenario upload: .*both have plain"):
+        judged_of(both, scenarios=("upload",))
+
+
+@pytest.mark.parametrize("scenarios", [(), ("plain",)])
+def test_a_scenario_under_other_loads_in_the_two_sessions_is_refused_with_both(scenarios: Sequence[str]) -> None:
+    for ours, theirs in (
+        ([PLAIN, JSON], ["plain closed(8)", JSON]),
+        ([PLAIN, JSON], [PLAIN, "plain closed(8)", JSON]),
+    ):
+        with pytest.raises(
+            UsageError, match=r"plain under closed\(64\) in base and under .*closed\(8\) in head; name .*\(json\)"
+        ):
+            judged_of([earlier(ours), later(theirs)], scenarios=scenarios)
+
+
+def test_where_no_scenario_has_the_same_loads_in_both_sessions_only_measuring_helps() -> None:
+    with pytest.raises(UsageError, match=r"in base and under closed\(64\), closed\(8\) in head; measure both alike"):
+        judged_of([earlier(), later([PLAIN, "plain closed(8)"])])
+
+
+def test_what_one_stack_of_a_session_has_alone_is_refused_until_scenarios_are_named() -> None:
+    parts = [
+        part("both", [GTHREAD, FASTAPI], [PLAIN, JSON]),
+        part("one", [FASTAPI], ["websocket closed(16)", "plain closed(8)"]),
+    ]
+    made = session(parts=parts)
+    with pytest.raises(UsageError, match=r"websocket \(closed\(16\)\) in head alone; plain under .*\(plain, json\)"):
+        judged_of([made], GTHREAD, FASTAPI)
+    assert scenarios_of(judged_of([made], GTHREAD, FASTAPI, ("json",))) == {("json", "closed(64)")}
+    one = judged_of([made], GTHREAD, FASTAPI, ("plain",))
+    assert scenarios_of(one) == {("plain", "closed(64)")}
+    said = "plain under closed(64) in base and under closed(64), closed(8) in head"
+    assert any(said in text for text in judge(one).warnings)
+
+
+def test_a_scenario_that_both_have_in_parts_of_their_own_is_not_left_out_in_silence() -> None:
+    parts = [
+        part("both", [SYNC, GTHREAD], [PLAIN]),
+        part("a", [SYNC], [JSON]),
+        part("b", [GTHREAD], [JSON]),
+    ]
+    made = session(parts=parts)
+    with pytest.raises(UsageError, match=r"json \(closed\(64\)\) in base and head, but in different parts"):
+        judged_of([made], SYNC, GTHREAD)
+    assert scenarios_of(judged_of([made], SYNC, GTHREAD, ("plain",))) == {("plain", "closed(64)")}
+
+
+def test_what_was_planned_of_both_and_not_made_of_one_is_judged_and_unsure() -> None:
+    cut = later((PLAIN, JSON))
+    cut = replace(cut, runs=tuple(run for run in cut.runs if run.scenario == "plain"), interrupted=True)
+    assert judge(judged_of([earlier((PLAIN, JSON)), cut])).word == "unsure"
+
+
+# What differs between two sessions
+
+
+def parts_with(made: Session, change: Callable[[Part], Part]) -> Session:
+    return replace(made, plan=replace(made.plan, parts=tuple(map(change, made.plan.parts))))
+
+
+def service(made: Session, name: str, **settings: Setting) -> Session:
+    return replace(made, services={**made.services, name: {**made.services.get(name, {}), **settings}})
+
+
+def without(made: Session, name: str) -> Session:
+    return replace(made, services={each: facts for each, facts in made.services.items() if each != name})
+
+
+def around(made: Session, **facts: Setting) -> Session:
+    return replace(made, backend="container", surroundings={"network": "host", "generator": "process"} | facts)
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "named"),
+    [
+        (
+            earlier(),
+            parts_with(later(), lambda each: replace(each, warmup_slice_s=0.1)),
+            r"slice of the warm-up \(0\.4 s and 0\.1 s\)",
+        ),
+        (
+            earlier(),
+            parts_with(later(), lambda each: replace(each, warmup_limit_s=9.0)),
+            r"limit of the warm-up \(2\.4 s and 9 s\)",
+        ),
+        (
+            earlier(),
+            service(later(), "postgres", shared_buffers="1GB"),
+            r"shared_buffers of the service postgres \(128MB and 1GB\)",
+        ),
+        (service(earlier(), "upstream", workers=2), later(), r"workers of the service upstream \(2 and none\)"),
+        (earlier(), without(later(), "postgres"), r"service postgres \(there and not there\)"),
+        (without(earlier(), "upstream"), later(), r"service upstream \(not there and there\)"),
+        (around(earlier()), around(later(), network="bridge"), r"network of the containers \(host and bridge\)"),
+        (
+            around(earlier(), generator="container"),
+            around(later()),
+            r"generator of the containers \(container and process\)",
+        ),
+        (
+            around(earlier(), **{"memory limit, MiB": 2048}),
+            around(later(), **{"memory limit, MiB": 512}),
+            r"memory limit, MiB of the containers \(2048 and 512\)",
+        ),
+    ],
+)
+def test_what_the_trials_were_made_in_must_be_the_same_and_is_named(base: Session, head: Session, named: str) -> None:
+    with pytest.raises(UsageError, match=f"do not compare, since they differ in {named}: measure both alike"):
+        judged_of([base, head])
+
+
+def test_a_service_that_only_a_scenario_of_one_session_may_need_keeps_no_other_from_being_judged() -> None:
+    more = service(earlier((PLAIN, "redis closed(64)")), "redis", version="7.0.15")
+    assert scenarios_of(judged_of([more, later()], scenarios=("plain",))) == {("plain", "closed(64)")}
+    with pytest.raises(UsageError, match=r"service redis \(not there and there\)"):
+        judged_of([without(more, "redis"), service(later(), "redis", version="7.0.15")], scenarios=("plain",))
+
+
+def newer_flask(made: Session) -> Session:
+    described = made.stacks[GTHREAD]
+    return replace(made, stacks={GTHREAD: {**described, "versions": {**described["versions"], "flask": "3.2.0"}}})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda made: replace(made, machine=replace(made.machine, kernel="6.8.0")), "kernel (6.1.0 and 6.8.0)"),
+        (lambda made: replace(made, tools={**made.tools, "locust": "2.41.0"}), "locust (2.40.0 and 2.41.0)"),
+        (
+            lambda made: service(made, "postgres", version="17.0"),
+            "version of the service postgres (16.2 and 17.0)",
+        ),
+        (
+            lambda made: replace(made, surroundings={"engine": "Docker 29"}),
+            "engine of the containers (none and Docker",
+        ),
+        (newer_flask, f"flask of {GTHREAD} (3.1.2 and 3.2.0)"),
+    ],
+)
+def test_what_ages_between_two_sessions_is_warned_of(change: Callable[[Session], Session], said: str) -> None:
+    judgement = judge(judged_of([earlier(), change(later())]))
+    assert judgement.findings[0].blocks == 6
+    assert [text for text in judgement.warnings if f"The sessions differ in {said}" in text]
+
+
+def test_two_sessions_that_differ_in_nothing_are_warned_of_drift_alone() -> None:
+    assert judge(judged_of([earlier(), later()])).warnings == (
+        "Base and head come from two sessions: what drifted between them, the machine included, is in the figure.",
+    )
+
+
+def test_parts_that_findings_come_from_are_named_of_both_sessions() -> None:
+    made = session(parts=[part("a", [GTHREAD], [PLAIN]), part("b", [GTHREAD], [JSON])])
+    judgement = judge(judged_of([made, later((PLAIN, JSON))]))
+    assert "The findings come from several parts: a, flagship, b." in judgement.warnings
+
+
+# A gate's own session
+
+
+@pytest.mark.parametrize(
+    ("base", "head"), [(BASE, HEAD), (HEAD, BASE), (BASE, None), (None, HEAD), ("nothing", "either")]
+)
+def test_arms_of_a_gates_own_session_are_not_named_anew(base: str | None, head: str | None) -> None:
+    with pytest.raises(UsageError, match=r"is a gate's own: its arms were declared with looks and margins before"):
+        judged_of([gate_session(flat(0.0, 12))], base, head)
+
+
+def test_a_gates_own_session_is_judged_alone() -> None:
+    made = gate_session(flat(0.0, 12))
+    assert judged_of([made]) is made
+    for pair in ([made, replace(made, name="another")], [made, later()], [later(), made]):
+        for base in (None, BASE):
+            with pytest.raises(UsageError, match=r"`gatebench gate FILE`, with this file alone") as refused:
+                judged_of(pair, base)
+            assert "name " not in str(refused.value)
