@@ -260,7 +260,7 @@ def _ready(tree: Tree, wanted: Plan, who: Parties, placement: Placement, told: C
         told(f"environment of {stack.name}")
         described[stack.name] = {
             "settings": dict(stack.settings),
-            **{part: dict(facts) for part, facts in who.backend.prepare(stack).items()},
+            **{part: dict(facts) for part, facts in _prepared(stack, who).items()},
         }
     known = {**tree.scenarios, plan.SPOKEN.name: plan.SPOKEN}
     scenarios = {measure.scenario: known[measure.scenario] for measure in wanted.measures}
@@ -282,6 +282,16 @@ def _ready(tree: Tree, wanted: Plan, who: Parties, placement: Placement, told: C
         scenarios=scenarios,
         services=tuple(find("service", name, tree.services) for name in sorted(needed)),
     )
+
+
+def _prepared(stack: AnyStack, who: Parties) -> Mapping[str, Mapping[str, Setting]]:
+    """Make a stack ready; an error of a gate's arm begins with the arm's name, so that it is told as it was asked."""
+    try:
+        return who.backend.prepare(stack)
+    except (UsageError, MachineError) as error:
+        if not isinstance(stack, Stack) or stack.arm is None:
+            raise
+        raise type(error)(f"{stack.name}: {error}") from error
 
 
 def _header(

@@ -130,7 +130,7 @@ def main() -> None:
     try:
         app(prog_name="python -m gatebench.bench")
     except (GatebenchError, Interrupted) as error:
-        Console(stderr=True, soft_wrap=True).print(f"benchmark: {error}", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True, emoji=False).print(f"benchmark: {error}", markup=False, highlight=False)
         sys.exit(error.exit_code)
 
 

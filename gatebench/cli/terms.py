@@ -26,8 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Measure Python web stacks, WSGI against ASGI, and say how sure the figures are.",
     epilog="Exit codes: 0 done; 1 a regression or a failed contract; 2 wrong usage or unreadable file; "
-    "3 no valid trial, or a gate that is unsure; 4 the machine or a service failed; 130 interrupted, results so far "
-    "kept.",
+    "3 no valid trial, or a gate that is unsure; 4 the machine, a service or gatebench itself failed; "
+    "130 interrupted, results so far kept.",
 )
 out = Console(emoji=False) if sys.stdout.isatty() else Console(width=WIDE, emoji=False)
 

@@ -33,7 +33,7 @@ from gatebench.toml import find
 FOLDER = Path("results/power")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
 
 Root = Annotated[Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder of recordings.")]
@@ -171,7 +171,8 @@ def main() -> None:
     try:
         app(prog_name="python -m gatebench.power")
     except (GatebenchError, Interrupted) as error:
-        Console(stderr=True, soft_wrap=True).print(f"gatebench.power: {error}", markup=False, highlight=False)
+        console = Console(stderr=True, soft_wrap=True, emoji=False, highlight=False)
+        console.print(f"gatebench.power: {error}", markup=False)
         sys.exit(error.exit_code)
 
 
