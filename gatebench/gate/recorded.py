@@ -5,36 +5,16 @@ Knows sessions and what makes them comparable. Must not know how they are judged
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gatebench.errors import UsageError
+from gatebench.gate.alike import Measured, aged, check_parts, check_sessions, listed
 from gatebench.gate.sequence import ERROR, GATE, MARGINS, SHORT
 from gatebench.metrics import TABLE
-from gatebench.model import Gate, Measure, Run, Session, Setting
+from gatebench.model import Gate, Measure, Run, Session
 
 DRIFT = "Base and head come from two sessions: what drifted between them, the machine included, is in the figure."
-AROUND = ("network", "memory limit, MiB", "processes limit", "generator")  # of containers, that must be the same
-BENEATH = ("engine", "base", "base id")  # of containers, that age as kernels do
-MADE_FROM = ("version", "image", "image id")  # of a service; all else of it is a setting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arm:
-    """A stack of a session that was measured before."""
-
-    role: str  # "base" or "head"
-    session: Session
-    stack: str
-
-    def parts(self, measure: Measure) -> dict[str, list[Run]]:
-        """Give the runs of a measure by the part they are of; a part in which none were made has none."""
-        parts = [part for part in self.session.plan.parts if self.stack in part.stacks and measure in part.measures]
-        found: dict[str, list[Run]] = {part.name: [] for part in parts}
-        for run in self.session.runs:
-            if (run.stack, run.scenario, run.load) == (self.stack, measure.scenario, str(measure.load)):
-                found.setdefault(run.part or self.session.plan.parts[0].name, []).append(run)
-        return found
 
 
 def recorded(
@@ -55,9 +35,9 @@ def recorded(
     margins = _margins(leading, margins)
     arms = _arms(sessions, base, head)
     if len(sessions) > 1:
-        _check_sessions(*arms)
+        check_sessions(*arms)
     chosen, notices = _chosen(*arms, scenarios)
-    _check_parts(*arms, list(chosen.values()))
+    check_parts(*arms, list(chosen.values()))
     names = [f"{arm.role}:{arm.stack}" for arm in arms]
     runs = tuple(
         replace(run, stack=name, part=GATE, session=arms[1].session.name)
@@ -87,14 +67,14 @@ def _margins(leading: str, margins: Mapping[str, float]) -> dict[str, float]:
     """Give the margins, that of the leading metric first; UsageError where one is unknown."""
     unknown = [metric for metric in (leading, *margins) if metric not in TABLE]
     if unknown:
-        raise UsageError(f"There is no metric {unknown[0]}: name one of {_listed([*SHORT, *TABLE])}.")
+        raise UsageError(f"There is no metric {unknown[0]}: name one of {listed([*SHORT, *TABLE])}.")
     if leading not in {**MARGINS, **margins}:
         raise UsageError(f"The metric {leading} has no margin of its own: say by how much it may get worse.")
     return {leading: {**MARGINS, **margins}[leading], **margins}
 
 
 def _joined(
-    arms: tuple[_Arm, _Arm],
+    arms: tuple[Measured, Measured],
     gate: Gate,
     measures: Sequence[Measure],
     parts: Sequence[tuple[str, str]],
@@ -114,7 +94,7 @@ def _joined(
         notices[f"The findings come from several parts: {', '.join(several)}."] = None
     if one is not other:
         notices[DRIFT] = None
-        notices |= dict.fromkeys(_aged(*arms))
+        notices |= dict.fromkeys(aged(*arms))
     return replace(
         other,
         plan=replace(other.plan, parts=(part,)),
@@ -128,7 +108,7 @@ def _joined(
     )
 
 
-def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tuple[_Arm, _Arm]:
+def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tuple[Measured, Measured]:
     if len(sessions) not in (1, 2):
         raise UsageError(f"A gate judges one results file or two, not {len(sessions)}: name these.")
     one, other = sessions[0], sessions[-1]
@@ -137,7 +117,7 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
         if base is None or head is None:
             raise UsageError(
                 f"The session {one.name} is no gate's of its own: name two of its stacks with --base and --head; "
-                f"it has {_listed(_stacks(one))}."
+                f"it has {listed(_stacks(one))}."
             )
         if base == head:
             raise UsageError(f"--base and --head both name {base}: nothing differs from itself; name two stacks.")
@@ -149,9 +129,9 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
     for name, session, option in ((base, one, "--base"), (head, other, "--head")):
         if name not in _stacks(session):
             raise UsageError(
-                f"{option} {name}: the session {session.name} has no such stack; it has {_listed(_stacks(session))}."
+                f"{option} {name}: the session {session.name} has no such stack; it has {listed(_stacks(session))}."
             )
-    return _Arm(role="base", session=one, stack=base), _Arm(role="head", session=other, stack=head)
+    return Measured(role="base", session=one, stack=base), Measured(role="head", session=other, stack=head)
 
 
 def _check_declared(sessions: Sequence[Session]) -> None:
@@ -181,11 +161,11 @@ def _common(one: Session, other: Session) -> str:
         return common[0]
     if common:
         raise UsageError(
-            f"The sessions {one.name} and {other.name} have several stacks in common, {_listed(common)}: "
+            f"The sessions {one.name} and {other.name} have several stacks in common, {listed(common)}: "
             "name one of them with --base, or two with --base and --head."
         )
     raise UsageError(
-        f"The sessions {one.name} ({_listed(_stacks(one))}) and {other.name} ({_listed(_stacks(other))}) have no "
+        f"The sessions {one.name} ({listed(_stacks(one))}) and {other.name} ({listed(_stacks(other))}) have no "
         "stack in common: name one of each with --base and --head."
     )
 
@@ -195,98 +175,9 @@ def _stacks(session: Session) -> list[str]:
     return list(dict.fromkeys([*session.plan.stacks, *(run.stack for run in session.runs)]))
 
 
-def _check_sessions(base: _Arm, head: _Arm) -> None:
-    """Refuse two sessions that do not compare, and name all that differs."""
-    one, other = base.session, head.session
-    found = list(
-        _differing(
-            ("machine", *(f"{each.machine.identity} ({each.machine.cpu})" for each in (one, other))),
-            ("placement", *(_placed(each) for each in (one, other))),
-            ("backend", one.backend, other.backend),
-            ("Python", *(_python(arm) for arm in (base, head))),
-            *_versions(base, head),
-            *_around(one, other),
-        )
-    )
-    if found:
-        raise _unlike_arms(base, head, found)
-
-
-def _check_parts(base: _Arm, head: _Arm, parts: Sequence[tuple[str, str]]) -> None:
-    """Refuse measures whose trials were not made alike."""
-    made = [(base.session.plan.part(first), head.session.plan.part(second)) for first, second in parts]
-    found = [
-        difference
-        for first, second in made
-        for difference in _differing(
-            ("window", f"{first.window_s:g} s", f"{second.window_s:g} s"),
-            ("slice of the warm-up", f"{first.warmup_slice_s:g} s", f"{second.warmup_slice_s:g} s"),
-            ("limit of the warm-up", f"{first.warmup_limit_s:g} s", f"{second.warmup_limit_s:g} s"),
-            ("CPUs of the server", f"{first.server_cpus}", f"{second.server_cpus}"),
-            ("fresh connections beside the load", f"{first.knock}", f"{second.knock}"),
-        )
-    ]
-    if found:
-        raise _unlike_arms(base, head, list(dict.fromkeys(found)))
-
-
-def _unlike_arms(base: _Arm, head: _Arm, found: Sequence[str]) -> UsageError:
-    return UsageError(
-        f"{base.stack} of {base.session.name} and {head.stack} of {head.session.name} do not compare, since they "
-        f"differ in {'; in '.join(found)}: measure both alike, best at the same time with `gatebench gate`."
-    )
-
-
-def _differing(*facts: tuple[str, ...]) -> Iterator[str]:
-    yield from (f"{what} ({one} and {other})" for what, one, other in facts if one != other)
-
-
-def _versions(base: _Arm, head: _Arm) -> Iterator[tuple[str, str, str]]:
-    versions = [
-        {run.scenario: run.scenario_version for run in arm.session.runs if run.stack == arm.stack}
-        for arm in (base, head)
-    ]
-    for scenario in sorted(versions[0].keys() & versions[1].keys()):
-        yield (f"version of the scenario {scenario}", f"{versions[0][scenario]}", f"{versions[1][scenario]}")
-
-
-def _placed(session: Session) -> str:
-    place = session.placement
-    parties = (("server", place.server), ("generator", place.generator), ("services", place.services))
-    return ", ".join(f"{name} on CPU {'+'.join(map(str, cpus)) or 'none'}" for name, cpus in parties)
-
-
-def _python(arm: _Arm) -> str:
-    """Name the Python that a stack ran on; the harness's where it is not said."""
-    versions = arm.session.stacks.get(arm.stack, {}).get("versions", {})
-    return str(versions.get("python", arm.session.plan.python or arm.session.machine.python))
-
-
-def _around(one: Session, other: Session) -> Iterator[tuple[str, str, str]]:
-    """Give what containers had around them, and the services with their settings.
-
-    A service that one session alone has is none where scenarios may be the cause that it alone has as well.
-    """
-    if one.backend == other.backend:
-        yield from _each(" of the containers", one.surroundings, other.surroundings, AROUND)
-    planned = [{measure.scenario for measure in each.plan.measures} for each in (one, other)]
-    for service in sorted({*one.services, *other.services}):
-        was, now = (each.services.get(service) for each in (one, other))
-        if was is not None and now is not None:
-            yield from _each(f" of the service {service}", was, now, sorted({*was, *now} - {*MADE_FROM}))
-        elif now is None and planned[0] <= planned[1]:
-            yield f"service {service}", "there", "not there"
-        elif was is None and planned[1] <= planned[0]:
-            yield f"service {service}", "not there", "there"
-
-
-def _each(
-    of: str, was: Mapping[str, Setting], now: Mapping[str, Setting], names: Iterable[str]
-) -> Iterator[tuple[str, str, str]]:
-    yield from ((f"{name}{of}", f"{was.get(name, 'none')}", f"{now.get(name, 'none')}") for name in names)
-
-
-def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> tuple[dict[Measure, tuple[str, str]], list[str]]:
+def _chosen(
+    base: Measured, head: Measured, scenarios: Sequence[str]
+) -> tuple[dict[Measure, tuple[str, str]], list[str]]:
     """Give the measures that both arms have, with the part of each whose blocks are most, and what to tell of others.
 
     UsageError where one arm alone has any that are asked for: what is not judged is never left out in silence.
@@ -294,7 +185,7 @@ def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> tuple[dict[Meas
     tried = dict.fromkeys([*_tried(base), *_tried(head)])
     both = {measure: parts for measure in tried if (parts := _parts(base, head, measure)) is not None}
     if not both:
-        cells = [(arm, _listed([f"{each.scenario} {each.load}" for each in _tried(arm)])) for arm in (base, head)]
+        cells = [(arm, listed([f"{each.scenario} {each.load}" for each in _tried(arm)])) for arm in (base, head)]
         loads = "; ".join(f"{arm.stack} of {arm.session.name} has {named}" for arm, named in cells)
         raise UsageError(f"No scenario and load is there of both arms: {loads}. Name others.")
     common = list(dict.fromkeys(each.scenario for each in both))
@@ -304,13 +195,13 @@ def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> tuple[dict[Meas
     refused = [text for name, text in apart.items() if name not in narrowed and (not scenarios or name in scenarios)]
     if refused:
         known = common if base.session is head.session else [name for name in common if name not in apart]
-        helps = f"name what both have with --scenario ({_listed(known)})" if known else "measure both alike"
+        helps = f"name what both have with --scenario ({listed(known)})" if known else "measure both alike"
         raise UsageError(f"Base and head were not measured under the same loads: {'; '.join(refused)}; {helps}.")
     for scenario in scenarios:
         if scenario not in common:
             raise UsageError(
                 f"--scenario {scenario}: {base.stack} and {head.stack} were not both measured on it under one load; "
-                f"both have {_listed(common)}."
+                f"both have {listed(common)}."
             )
     notices = [
         f"Only the loads that both arms have are judged: {apart[name]}." for name in scenarios if name in apart
@@ -318,7 +209,7 @@ def _chosen(base: _Arm, head: _Arm, scenarios: Sequence[str]) -> tuple[dict[Meas
     return {key: parts for key, parts in both.items() if not scenarios or key.scenario in scenarios}, notices
 
 
-def _apart(base: _Arm, head: _Arm, measures: Sequence[Measure]) -> dict[str, str]:
+def _apart(base: Measured, head: Measured, measures: Sequence[Measure]) -> dict[str, str]:
     """Say of each scenario of these measures who has it under which loads."""
     found = {}
     for scenario in dict.fromkeys(each.scenario for each in measures):
@@ -326,15 +217,15 @@ def _apart(base: _Arm, head: _Arm, measures: Sequence[Measure]) -> dict[str, str
             [str(each.load) for each in _tried(arm) if each.scenario == scenario] for arm in (base, head)
         )
         if {*first} == {*second}:
-            found[scenario] = f"{scenario} ({_listed(first)}) in base and head, but in different parts"
+            found[scenario] = f"{scenario} ({listed(first)}) in base and head, but in different parts"
         elif first and second:
-            found[scenario] = f"{scenario} under {_listed(first)} in base and under {_listed(second)} in head"
+            found[scenario] = f"{scenario} under {listed(first)} in base and under {listed(second)} in head"
         else:
-            found[scenario] = f"{scenario} ({_listed(first or second)}) in {'base' if first else 'head'} alone"
+            found[scenario] = f"{scenario} ({listed(first or second)}) in {'base' if first else 'head'} alone"
     return found
 
 
-def _parts(base: _Arm, head: _Arm, measure: Measure) -> tuple[str, str] | None:
+def _parts(base: Measured, head: Measured, measure: Measure) -> tuple[str, str] | None:
     """Choose the parts with most blocks, of one session one part; None where no part has both arms."""
     one, other = base.parts(measure), head.parts(measure)
     if base.session is head.session:
@@ -344,33 +235,12 @@ def _parts(base: _Arm, head: _Arm, measure: Measure) -> tuple[str, str] | None:
     return max(common, key=lambda each: min(len(one[each[0]]), len(other[each[1]])), default=None)
 
 
-def _tried(arm: _Arm) -> list[Measure]:
+def _tried(arm: Measured) -> list[Measure]:
     return [each for each in dict.fromkeys(arm.session.plan.measures) if arm.parts(each)]
 
 
-def _aged(base: _Arm, head: _Arm) -> Iterator[str]:
-    """Tell what differs between two sessions and may well be what is sought, or beside the point."""
-    one, other = base.session, head.session
-    facts = [(what, *(getattr(each.machine, what) for each in (one, other))) for what in ("kernel", "system")]
-    facts += _each("", one.tools, other.tools, sorted({*one.tools, *other.tools}))
-    facts += _each(" of the containers", one.surroundings, other.surroundings, BENEATH)
-    for service in sorted({*one.services, *other.services}):
-        was, now = (each.services.get(service, {}) for each in (one, other))
-        facts += _each(f" of the service {service}", was, now, MADE_FROM)
-    for kind in ("settings", "versions") if base.stack == head.stack else ():
-        was, now = (each.stacks.get(base.stack, {}).get(kind, {}) for each in (one, other))
-        facts += _each(f" of {base.stack}", was, now, sorted({*was, *now}))
-    found = list(_differing(*facts))
-    if found:
-        yield f"The sessions differ in {'; in '.join(found)}: what that does is in the figure."
-
-
-def _words(arm: _Arm, sessions: int) -> str:
+def _words(arm: Measured, sessions: int) -> str:
     if sessions == 1:
         return arm.stack
     commit = f", commit {arm.session.commit}" if arm.session.commit else ""
     return f"{arm.stack} of {arm.session.name}{commit}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
