@@ -25,7 +25,7 @@ from gatebench.stats import ratio
 
 SEED = 20261124
 SHORT_GATE = 20  # blocks of the windows that are short enough for a recording of an hour to hold some
-GRID = tuple(step / 100 for step in range(13))  # slowdowns of the curve
+GRID = (*(step / 200 for step in range(13)), 0.08, 0.1, 0.12)  # slowdowns of the curve
 SMALL = 0.02  # the slowdown that the gate is not made for
 SMALL_MARGINS, SMALL_BLOCKS = (0.005, 0.01), (25, 50, 100, 200, 400)
 SMALL_GATES = 200
