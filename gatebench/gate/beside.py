@@ -47,8 +47,9 @@ def itself(session: Session, gate: Gate, made: int) -> tuple[tuple[Finding, ...]
                 continue
             found = _finding(pair, logs, gate.margins[metric])
             findings.append(found)
-            paired = looked_at.intersection(judged.pair(gate.base, gate.head, scenario, load, metric).blocks)
-            least = _smallest(logs, len(paired), _error(gate, made))
+            ratios = judged.pair(gate.base, gate.head, scenario, load, metric).ratios
+            heads = np.array([ratio for block, ratio in ratios.items() if block in looked_at])
+            least = _smallest(logs, heads, _error(gate, made))
             if least is not None:
                 smallest[metric] = max(smallest.get(metric, 0.0), least)
             if metric == gate.leading and _unlike(found):
@@ -81,15 +82,17 @@ def _error(gate: Gate, made: int) -> float:
     return gate.errors[min(bisect_left(gate.looks, made), len(gate.errors) - 1)]
 
 
-def _smallest(logs: np.ndarray, paired: int, error: float) -> float | None:
-    """Give about half an interval's width over so many blocks with this error, by the spread of base beside itself.
+def _smallest(logs: np.ndarray, heads: np.ndarray, error: float) -> float | None:
+    """Give about half an interval's width over the blocks of `heads` with this error.
 
-    None where the spread is not known, or where so few blocks have no interval with this error.
+    The spread is that of base beside itself, which is few blocks, and of head beside base, each about its own mean.
+    None where base was hardly measured beside itself, or where so few blocks have no interval with this error.
     """
-    if len(logs) < FEWEST or 0.5**paired > error:
+    if len(logs) < FEWEST or 0.5 ** len(heads) > error:
         return None
-    quantile = float(special.stdtrit(paired - 1, 1 - error))
-    return math.expm1(quantile * float(np.std(logs, ddof=1)) / math.sqrt(paired))
+    freedom = len(logs) + len(heads) - 2
+    spread = math.sqrt(sum(float(np.sum((each - each.mean()) ** 2)) for each in (logs, heads)) / freedom)
+    return math.expm1(float(special.stdtrit(freedom, 1 - error)) * spread / math.sqrt(len(heads)))
 
 
 def _unlike(found: Finding) -> bool:
