@@ -5,7 +5,7 @@ The pipeline, with no way back:
 `declare` reads folders and TOML files (apps/, compose/, scenarios/) into stacks and scenarios; `plan` lays trials
 down, block by block, in a seeded random order; `session` makes environments ready, starts services and calibrates
 the load generator; `run` conducts: for each trial a fresh server (`backends`), the contract, the load (`generator`
-outside, `load` inside a process of its own), the contract again, and the rules of `validity`; `store` writes one
+outside, `swarm` inside a process of its own), the contract again, and the rules of `validity`; `store` writes one
 JSON line as each trial ends. There measuring stops. From the files alone, `tables` makes DataFrames, `stats` their
 intervals, `claims` verdicts on the published comparison, and `report` one page. `cli` is the only module that prints
 or exits.

@@ -16,7 +16,7 @@ from gatebench.toml import find
 NAME = "own"
 TEXT = '''"""The visits that {app}'s app.toml declares. Written by gatebench."""
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 
 class Visitor(EngineUser):

@@ -3,7 +3,7 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/cpu.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Judge, Request, Whole
+from gatebench.swarm import EngineUser, Expect, Judge, Request, Whole
 
 SCENARIO = {"version": 1, "title": "Arithmetic", "routes": ["cpu"], "services": [], "error_limit": 0.001}
 

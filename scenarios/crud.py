@@ -4,7 +4,7 @@ Each user has one object at a time; what goes wrong with it is an error, and the
 Runs under `gatebench run`, and under plain `locust -f scenarios/crud.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Flow, Hex, Request, Whole
+from gatebench.swarm import EngineUser, Expect, Flow, Hex, Request, Whole
 
 SCENARIO = {
     "version": 1,

@@ -4,7 +4,7 @@ Reads only: an update would measure the disk of whoever runs this. The contract'
 Runs under `gatebench run`, and under plain `locust -f scenarios/db.py -H URL`.
 """
 
-from gatebench.load import Digits, EngineUser, Expect, Request, Whole
+from gatebench.swarm import Digits, EngineUser, Expect, Request, Whole
 
 SCENARIO = {
     "version": 2,

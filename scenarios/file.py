@@ -5,7 +5,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/file.py -H URL`
 
 import hashlib
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {"version": 1, "title": "A file of 64 KiB", "routes": ["file"], "services": [], "error_limit": 0.001}
 

@@ -3,7 +3,7 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/json.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Request, Whole
+from gatebench.swarm import EngineUser, Expect, Request, Whole
 
 SCENARIO = {"version": 2, "title": "JSON", "routes": ["json"], "services": [], "error_limit": 0.001}
 

@@ -10,7 +10,7 @@ read and delete two objects; 12 of them have a prefix.
 Runs under `gatebench run`, and under plain `locust -f scenarios/mixed.py -H URL`.
 """
 
-from gatebench.load import Digits, EngineUser, Expect, Flow, Hex, Judge, Request, Whole
+from gatebench.swarm import Digits, EngineUser, Expect, Flow, Hex, Judge, Request, Whole
 
 SCENARIO = {
     "version": 1,

@@ -6,7 +6,7 @@ computed here, in plain Python and before the load begins; that takes 40 ms each
 
 from operator import mul
 
-from gatebench.load import EngineUser, Expect, Judge, Request, Whole
+from gatebench.swarm import EngineUser, Expect, Judge, Request, Whole
 
 SCENARIO = {
     "version": 1,

@@ -3,7 +3,7 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/plain.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {"version": 2, "title": "Plain text", "routes": ["plaintext"], "services": [], "error_limit": 0.001}
 

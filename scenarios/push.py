@@ -6,7 +6,7 @@ must follow one another. A stream would last an hour, more than any trial.
 Runs under `gatebench run`, and under plain `locust -f scenarios/push.py -H URL`, there with as many streams as users.
 """
 
-from gatebench.load import EngineUser, Events
+from gatebench.swarm import EngineUser, Events
 
 SCENARIO = {
     "version": 1,

@@ -5,7 +5,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/queries.py -H U
 
 import re
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {
     "version": 1,

@@ -3,7 +3,7 @@
 Runs under `gatebench run`, and under plain `locust -f scenarios/redis.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Hex, Request
+from gatebench.swarm import EngineUser, Expect, Hex, Request
 
 SCENARIO = {
     "version": 1,

@@ -4,7 +4,7 @@ A request is over when all its events have come, so it takes 0.09 s at least.
 Runs under `gatebench run`, and under plain `locust -f scenarios/sse.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {"version": 1, "title": "Ten server-sent events", "routes": ["sse"], "services": [], "error_limit": 0.001}
 

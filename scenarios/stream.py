@@ -5,7 +5,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/stream.py -H UR
 
 from string import ascii_lowercase
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {
     "version": 1,

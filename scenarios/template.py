@@ -6,7 +6,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/template.py -H 
 import html
 import re
 
-from gatebench.load import EngineUser, Expect, Hex, Judge, Request
+from gatebench.swarm import EngineUser, Expect, Hex, Judge, Request
 
 SCENARIO = {
     "version": 1,

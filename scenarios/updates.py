@@ -7,7 +7,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/updates.py -H U
 
 import re
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {
     "version": 1,

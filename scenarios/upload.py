@@ -7,7 +7,7 @@ Runs under `gatebench run`, and under plain `locust -f scenarios/upload.py -H UR
 import hashlib
 from random import Random
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {"version": 1, "title": "An upload of 1 MiB", "routes": ["upload"], "services": [], "error_limit": 0.001}
 

@@ -4,7 +4,7 @@ What waits is the server's own clock and no other service, so nothing but the st
 Runs under `gatebench run`, and under plain `locust -f scenarios/wait.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {
     "version": 1,

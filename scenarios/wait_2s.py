@@ -5,7 +5,7 @@ Answers come in waves two seconds apart, so a window is best a multiple of that.
 Runs under `gatebench run`, and under plain `locust -f scenarios/wait_2s.py -H URL`.
 """
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {
     "version": 1,

@@ -5,7 +5,7 @@ are opened until the server takes no more, and each speaks once in the window.
 Runs under `gatebench run`, and under plain `locust -f scenarios/websocket.py -H URL`, there always as a closed loop.
 """
 
-from gatebench.load import Echo, EngineUser, Hex
+from gatebench.swarm import Echo, EngineUser, Hex
 
 SCENARIO = {
     "version": 2,

@@ -16,7 +16,7 @@ SCENARIOS = ROOT / "scenarios"
 def drive(job: bytes, *, prepare: Callable[[], None] | None = None) -> tuple[int, dict[str, Any]]:
     """Start a generator, give it a job, give its exit code and the one document it wrote."""
     done = subprocess.run(
-        [sys.executable, "-m", "gatebench.load"],
+        [sys.executable, "-m", "gatebench.swarm"],
         input=job,
         capture_output=True,
         check=False,

@@ -28,8 +28,8 @@ import gevent
 from locust import constant
 from locust.env import Environment
 from locust.exception import StopUser
-from gatebench.load import EngineUser, Expect, HttpUser, Request, task
-from gatebench.load.users import Shared
+from gatebench.swarm import EngineUser, Expect, HttpUser, Request, task
+from gatebench.swarm.users import Shared
 
 def user_class(case):
     expect = Expect(case["status"], case["length"], case["body"] and case["body"].encode())
@@ -317,9 +317,9 @@ import json, struct
 from time import perf_counter
 import gevent
 from gevent.monkey import get_original
-from gatebench.load.connection import Connection
-from gatebench.load.engine import Engine
-from gatebench.load.target import Target
+from gatebench.swarm.connection import Connection
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.target import Target
 import socket
 
 class Owner:
@@ -373,7 +373,7 @@ def test_a_unix_socket_whose_line_is_full_is_waited_for(tmp_path: Path) -> None:
 
 SOURCES = """
 import json, socket, sys
-from gatebench.load import target
+from gatebench.swarm import target
 target.CONNECTIONS_EACH = 3
 with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
     one = target.Target(f"http://127.0.0.1:{listener.getsockname()[1]}")

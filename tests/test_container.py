@@ -472,7 +472,7 @@ glutton.wsgi, glutton.asgi = wsgi, asgi
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 FEEDING = """
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 SCENARIO = {"version": 1, "title": "Food", "routes": ["plaintext"]}
 

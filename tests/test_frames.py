@@ -11,9 +11,9 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from gatebench.load import frames
-from gatebench.load.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, accepted, frame, handshake
-from gatebench.load.wire import WireError
+from gatebench.swarm import frames
+from gatebench.swarm.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, accepted, frame, handshake
+from gatebench.swarm.wire import WireError
 
 REASONS = {
     frames.MASKED,

@@ -16,9 +16,9 @@ from gatebench import declare, histogram, plan
 from gatebench.errors import MachineError, UsageError
 from gatebench.generator import SPARE_S, Arrivals, Job, read
 from gatebench.generator import process as generator
-from gatebench.load.job import KINDS, parse
 from gatebench.machine import usable_cpus
 from gatebench.model import Load, LoadKind, Placement, Step
+from gatebench.swarm.job import KINDS, parse
 
 TIMES = histogram.of_seconds([0.01, 0.02])
 DOCUMENT: dict[str, Any] = {

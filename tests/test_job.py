@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebench.errors import UsageError
-from gatebench.load.job import parse
 from gatebench.model import Load
+from gatebench.swarm.job import parse
 
 GOOD: dict[str, Any] = {
     "format": 1,

@@ -39,7 +39,7 @@ power
 __main__
 """.splitlines()
 ORDER = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
-PROGRAMS = {"load", "streams"}  # started, and never imported by others
+PROGRAMS = {"swarm", "streams"}  # started, and never imported by others
 JUDGING = {"stats", "changes", "gate", "history", "tables", "sweeps", "attribution", "claims", "report"}
 MEASURING = {
     "backends",
@@ -98,7 +98,7 @@ def test_judging_knows_nothing_of_measuring(path: Path) -> None:
     assert not rooms_of(path) & MEASURING
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(path) != "load"], ids=str)
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) != "swarm"], ids=str)
 def test_only_the_load_generator_imports_locust(path: Path) -> None:
     assert not {name.split(".")[0] for name in imported(path)} & {"locust", "gevent", "geventhttpclient"}
 

@@ -203,7 +203,7 @@ BROKEN = {
     "import nothing_of_this_name\n": "ModuleNotFoundError",
     "raise SystemExit(3)\n": "SystemExit",
     "TEXT = 'no user here'\n": "no user class",
-    "from gatebench.load import HttpUser\n\n\nclass Idle(HttpUser):\n    pass\n": "@task",
+    "from gatebench.swarm import HttpUser\n\n\nclass Idle(HttpUser):\n    pass\n": "@task",
 }
 
 
@@ -247,7 +247,7 @@ def test_a_limit_on_open_files_is_raised_where_that_is_allowed_and_else_named() 
 
 
 FAULTY = """
-from gatebench.load import HttpUser, task
+from gatebench.swarm import HttpUser, task
 
 
 class Faulty(HttpUser):
@@ -260,7 +260,7 @@ class Faulty(HttpUser):
 LEAVING = """
 from locust.exception import StopUser
 
-from gatebench.load import HttpUser, task
+from gatebench.swarm import HttpUser, task
 
 
 class Leaving(HttpUser):
@@ -283,7 +283,7 @@ def test_a_scenario_that_fails_or_ends_by_itself_is_an_error_of_the_window(tmp_p
 MIXED = """
 from locust import FastHttpUser
 
-from gatebench.load import Expect, HttpUser, task
+from gatebench.swarm import Expect, HttpUser, task
 
 
 class Poster(HttpUser):
@@ -317,7 +317,7 @@ def test_a_post_and_locust_s_own_users_are_measured_as_well(tmp_path: Path) -> N
 
 
 METHODS = """
-from gatebench.load import Expect, HttpUser, task
+from gatebench.swarm import Expect, HttpUser, task
 
 OK = Expect(body=b"ok")
 
@@ -357,7 +357,7 @@ def test_an_object_is_put_patched_and_deleted(tmp_path: Path) -> None:
 
 
 COUNTED = """
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 
 class Reader(EngineUser):
@@ -399,7 +399,7 @@ def test_where_nothing_is_counted_nobody_has_answered() -> None:
 
 
 FLOWING = """
-from gatebench.load import EngineUser, Expect, Flow, Hex, Request
+from gatebench.swarm import EngineUser, Expect, Flow, Hex, Request
 
 KEY = Hex(4)
 
@@ -462,7 +462,7 @@ def test_a_judge_of_alike_requests_is_asked_of_a_sample_and_length_of_every_answ
 
 
 JUDGED = """
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 
 class Reader(EngineUser):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from loadservers import Pieces, echo_server, events, http_server, in_a_stream, reply
 
 from gatebench.histogram import from_json, percentile
-from gatebench.load.events import Numbered
-from gatebench.load.wire import Parser, WireError
+from gatebench.swarm.events import Numbered
+from gatebench.swarm.wire import Parser, WireError
 
 SCENARIO = """
-from gatebench.load import EngineUser, Events
+from gatebench.swarm import EngineUser, Events
 
 
 class Listener(EngineUser):

@@ -128,7 +128,7 @@ def test_bytes_that_nobody_asked_for_spoil_a_held_connection_and_are_no_error() 
 
 
 FLOWS = """
-from gatebench.load import EngineUser, Flow, Request
+from gatebench.swarm import EngineUser, Flow, Request
 
 
 class Customer(EngineUser):

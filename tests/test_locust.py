@@ -41,7 +41,7 @@ from pathlib import Path
 from locust import FastHttpUser, LoadTestShape, SequentialTaskSet, TaskSet, constant, events, task
 from locust.exception import StopUser
 from gatebench import histogram
-from gatebench.load import Echo, EngineUser, Expect, Flow, HttpUser, Request
+from gatebench.swarm import Echo, EngineUser, Expect, Flow, HttpUser, Request
 
 class Counting:
     made = 0

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gatebench import metrics
 from gatebench.histogram import of_seconds
-from gatebench.load.recorder import UNANSWERED
 from gatebench.model import Connects, ControlGroup, Run, Usage
+from gatebench.swarm.recorder import UNANSWERED
 
 
 def run(**fields: object) -> Run:

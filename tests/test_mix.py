@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebench.load.mix import (
+from gatebench.swarm.mix import (
     Answer,
     Digits,
     Expect,

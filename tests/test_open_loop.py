@@ -286,8 +286,8 @@ def test_a_server_that_never_holds_ends_a_search_with_nothing_found(hopeless: Fu
 
 SLOW_COUNTING = """
 import json, sys, time
-from gatebench.load import driver
-from gatebench.load.job import parse
+from gatebench.swarm import driver
+from gatebench.swarm.job import parse
 
 spent = driver.Costs.spent
 

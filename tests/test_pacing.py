@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebench.load import pacing
-from gatebench.load.pacing import KEPT_S, ClosedLoop, Hold, Leaving, OpenLoop, Pace
+from gatebench.swarm import pacing
+from gatebench.swarm.pacing import KEPT_S, ClosedLoop, Hold, Leaving, OpenLoop, Pace
 
 START_S = 1000.0
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebench import histogram
-from gatebench.load.recorder import OTHERS, REASON_CHARACTERS, REASONS, UNANSWERED, Recorder, agree
+from gatebench.swarm.recorder import OTHERS, REASON_CHARACTERS, REASONS, UNANSWERED, Recorder, agree
 
 
 class Clock:
@@ -46,7 +46,7 @@ def warmed_up(*counts: int, slice_s: float = 0.5, limit_s: float = 3.0) -> tuple
 
 def test_the_recorder_is_imported_without_locust_or_gevent() -> None:
     program = (
-        "import sys, gatebench.load.recorder, gatebench.load.job; print({'locust', 'gevent'} & set(sys.modules))"
+        "import sys, gatebench.swarm.recorder, gatebench.swarm.job; print({'locust', 'gevent'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"set()\n"
 

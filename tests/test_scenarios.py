@@ -271,7 +271,7 @@ def test_plain_locust_runs_a_scenario_in_several_processes(hosts: dict[str, str]
 
 
 SHADOW = """
-from gatebench.load import HttpUser, task
+from gatebench.swarm import HttpUser, task
 
 
 class Reader(HttpUser):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebench.load.search import CONFIRMATIONS, FACTOR, HIGHEST, LOWEST, START, TOLERANCE, WINDOWS, highest
+from gatebench.swarm.search import CONFIRMATIONS, FACTOR, HIGHEST, LOWEST, START, TOLERANCE, WINDOWS, highest
 
 
 class Server:

@@ -17,8 +17,8 @@ import json, sys
 from types import SimpleNamespace
 import locust.stats
 from gatebench import histogram
-from gatebench.load.users import Shared
-from gatebench.load import tally as module
+from gatebench.swarm.users import Shared
+from gatebench.swarm import tally as module
 from locust.env import Environment
 
 class Clock:

@@ -11,8 +11,8 @@ from geventhttpclient._parser import HTTPResponseParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatebench.load import wire
-from gatebench.load.wire import Parser, WireError, fields, render
+from gatebench.swarm import wire
+from gatebench.swarm.wire import Parser, WireError, fields, render
 
 REASONS = {
     wire.NOT_HTTP,

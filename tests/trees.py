@@ -54,7 +54,7 @@ def app(environ, start_response):
 LACKS = "".join(f'{route} = "left out of a small tree"\n' for route in ROUTES if route != "plaintext")
 SCENARIO = '''"""One request."""
 
-from gatebench.load import Expect, HttpUser, task
+from gatebench.swarm import Expect, HttpUser, task
 
 SCENARIO = {"version": 1, "title": "One request", "routes": ["plaintext"]}
 

@@ -145,7 +145,7 @@ def drive(
         "window_s": window_s or settings.seconds,
         "timeout_s": TIMEOUT_S,
     }
-    command = [sys.executable, "-m", "gatebench.load"]
+    command = [sys.executable, "-m", "gatebench.swarm"]
     limit_s = warmup_limit_s + (window_s or settings.seconds) + SPARE_S
     ran = run(
         settings,

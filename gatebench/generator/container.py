@@ -60,7 +60,7 @@ class ContainedLocust:
     @contextlib.contextmanager
     def start(self, placement: Placement) -> Iterator[Generator]:
         """Start the generator; it loads Locust while the server starts, and then waits for its job."""
-        image, words = self.backend.images.generator(), ["python", "-m", "gatebench.load"]
+        image, words = self.backend.images.generator(), ["python", "-m", "gatebench.swarm"]
         with self.backend.started(
             image, "generator", "generator", words, cpus=placement.generator, stdin=True
         ) as contained:

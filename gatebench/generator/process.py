@@ -38,11 +38,11 @@ class _Process:
 
 @dataclass(slots=True)
 class Locust:
-    """Starts `python -m gatebench.load`, or another program that takes the same jobs."""
+    """Starts `python -m gatebench.swarm`, or another program that takes the same jobs."""
 
     scratch: Path
     name: str = "locust"
-    module: str = "gatebench.load"
+    module: str = "gatebench.swarm"
 
     @contextlib.contextmanager
     def start(self, placement: Placement) -> Iterator[Generator]:

@@ -33,7 +33,7 @@ from gatebench.model import Containment, Front, Service, Setting, Stack
 
 TIMEOUT_S = 900.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-GENERATOR = ("gevent", "greenlet", "locust", "numpy")  # what gatebench.load imports
+GENERATOR = ("gevent", "greenlet", "locust", "numpy")  # what gatebench.swarm imports
 NUMBERED = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # how BuildKit begins a line
 FAILED = re.compile(r"^#(\d+) (ERROR: .*)", re.MULTILINE)
 OF_A_SHELL = re.compile(r'[\["]/bin/sh -c .*[\]"]')  # a whole RUN, told again with its failure

@@ -1,6 +1,6 @@
 """Messages of 32 random bytes and their echoes over WebSockets, by the engine."""
 
-from gatebench.load import Echo, EngineUser, Hex
+from gatebench.swarm import Echo, EngineUser, Hex
 
 
 class Talker(EngineUser):

@@ -1,6 +1,6 @@
 """The contract's plaintext, asked for by the engine."""
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 
 class Reader(EngineUser):

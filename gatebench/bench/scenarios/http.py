@@ -1,6 +1,6 @@
 """The contract's plaintext, asked for by the project's HttpUser."""
 
-from gatebench.load import Expect, HttpUser, task
+from gatebench.swarm import Expect, HttpUser, task
 
 HELLO = Expect(length=13, body=b"Hello, World!")
 

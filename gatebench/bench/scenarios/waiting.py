@@ -1,6 +1,6 @@
 """A route that waits before it answers, asked for by the engine."""
 
-from gatebench.load import EngineUser, Expect, Request
+from gatebench.swarm import EngineUser, Expect, Request
 
 
 class Patient(EngineUser):

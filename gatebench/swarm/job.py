@@ -61,7 +61,7 @@ def parse(text: bytes) -> Job:
             window_at_s=None if data.get("window_at_s") is None else _seconds(data, "window_at_s"),
         )
     except KeyError as error:
-        raise UsageError(f"the job lacks {error}; gatebench/load/job.py lists what it needs") from error
+        raise UsageError(f"the job lacks {error}; gatebench/swarm/job.py lists what it needs") from error
 
 
 def _one(data: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

@@ -12,7 +12,7 @@ from random import Random
 from time import perf_counter
 from typing import Literal, Protocol, TypeAlias
 
-from gatebench.load.engine import Engine
+from gatebench.swarm.engine import Engine
 
 Arrivals = Literal["constant", "poisson"]
 KEPT_S = 1.0  # a held connection that answers within it is kept

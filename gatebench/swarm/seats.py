@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-from gatebench.load.connection import UNASKED, Connection
-from gatebench.load.engine import Engine
-from gatebench.load.mix import (
+from gatebench.swarm.connection import UNASKED, Connection
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.mix import (
     BODIES_CHECKED,
     OTHER_BODY,
     Flow,
@@ -25,10 +25,10 @@ from gatebench.load.mix import (
     mismatch,
     steps,
 )
-from gatebench.load.pacing import ClosedLoop, Leaving, Pace
-from gatebench.load.tally import Lane, Tally
-from gatebench.load.target import Target
-from gatebench.load.wire import REMEMBERED_HEADS, Head, Parser, fields
+from gatebench.swarm.pacing import ClosedLoop, Leaving, Pace
+from gatebench.swarm.tally import Lane, Tally
+from gatebench.swarm.target import Target
+from gatebench.swarm.wire import REMEMBERED_HEADS, Head, Parser, fields
 
 REPEAT_S = 0.1  # how long answers that equal a checked one, byte for byte, go without saying
 NOBODY = "none"  # said where an answer has not the header that is counted

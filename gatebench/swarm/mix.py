@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from random import Random
 from typing import NamedTuple, TypeAlias
 
-from gatebench.load.wire import render
+from gatebench.swarm.wire import render
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol, TypeAlias
 
-from gatebench.load.engine import Engine
-from gatebench.load.target import Target, Tls
-from gatebench.load.wire import Parser, WireError
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.target import Target, Tls
+from gatebench.swarm.wire import Parser, WireError
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 FEW_BYTES = 479  # taken at a time: they make an object that Python's own allocator still serves

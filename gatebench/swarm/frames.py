@@ -10,7 +10,7 @@ import base64
 import hashlib
 import struct
 
-from gatebench.load.wire import Head, WireError, elements, fields, render
+from gatebench.swarm.wire import Head, WireError, elements, fields, render
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MESSAGE_LIMIT = 64 << 20

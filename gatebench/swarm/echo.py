@@ -8,12 +8,12 @@ from __future__ import annotations
 from base64 import b64encode
 from random import Random
 
-from gatebench.load.connection import Owner
-from gatebench.load.engine import Engine
-from gatebench.load.frames import CLOSE, PING, PONG, TEXT, Frames, accepted, frame, handshake
-from gatebench.load.kept import HeldConnection
-from gatebench.load.target import Target
-from gatebench.load.wire import WireError
+from gatebench.swarm.connection import Owner
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.frames import CLOSE, PING, PONG, TEXT, Frames, accepted, frame, handshake
+from gatebench.swarm.kept import HeldConnection
+from gatebench.swarm.target import Target
+from gatebench.swarm.wire import WireError
 
 
 class EchoConnection(HeldConnection):

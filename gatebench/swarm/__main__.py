@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 from gatebench.errors import GatebenchError, UsageError
-from gatebench.load.driver import measure
-from gatebench.load.job import FORMAT, parse
+from gatebench.swarm.driver import measure
+from gatebench.swarm.job import FORMAT, parse
 
 LOG_LINES = 50  # an error in a task repeats with every request
 

@@ -5,9 +5,9 @@ Knows when a connection counts as open, and all that connection.py knows. Must n
 
 from __future__ import annotations
 
-from gatebench.load.connection import Connection, Owner, reason_of
-from gatebench.load.engine import Engine
-from gatebench.load.target import Target
+from gatebench.swarm.connection import Connection, Owner, reason_of
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.target import Target
 
 HANDSHAKE_S = 3.0  # a connection whose first exchange takes longer is not opened
 

@@ -5,12 +5,12 @@ Knows the contract's events, and all that connection.py knows. Must not know win
 
 from __future__ import annotations
 
-from gatebench.load.connection import Owner
-from gatebench.load.engine import Engine
-from gatebench.load.kept import HeldConnection
-from gatebench.load.mix import mismatch
-from gatebench.load.target import Target
-from gatebench.load.wire import WireError
+from gatebench.swarm.connection import Owner
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.kept import HeldConnection
+from gatebench.swarm.mix import mismatch
+from gatebench.swarm.target import Target
+from gatebench.swarm.wire import WireError
 
 OK_STATUS = 200
 NO_STREAM = "answer of a known length where a stream was expected"

@@ -18,14 +18,14 @@ from locust import User, events, task
 from locust.exception import StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
-from gatebench.load.client import Client
-from gatebench.load.engine import WATCH_S, Engine
-from gatebench.load.held import EchoSeat, EventsSeat, HeldSeat, KeptSeat
-from gatebench.load.mix import Digits, Echo, Events, Expect, Flow, Hex, Judge, Request, Whole
-from gatebench.load.pacing import Arrivals, ClosedLoop, Hold, OpenLoop, Pace
-from gatebench.load.seats import Around, Courses, FlowSeat, HttpSeat, Mix, Seat
-from gatebench.load.tally import Tally
-from gatebench.load.target import HostError, Target
+from gatebench.swarm.client import Client
+from gatebench.swarm.engine import WATCH_S, Engine
+from gatebench.swarm.held import EchoSeat, EventsSeat, HeldSeat, KeptSeat
+from gatebench.swarm.mix import Digits, Echo, Events, Expect, Flow, Hex, Judge, Request, Whole
+from gatebench.swarm.pacing import Arrivals, ClosedLoop, Hold, OpenLoop, Pace
+from gatebench.swarm.seats import Around, Courses, FlowSeat, HttpSeat, Mix, Seat
+from gatebench.swarm.tally import Tally
+from gatebench.swarm.target import HostError, Target
 
 __all__ = [
     "Digits",

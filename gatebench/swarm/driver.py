@@ -28,14 +28,14 @@ from locust.util.load_locustfile import is_user_class
 
 from gatebench import histogram
 from gatebench.errors import MachineError, UsageError
-from gatebench.load.engine import WATCH_S, Engine
-from gatebench.load.held import OPENING
-from gatebench.load.job import FORMAT, Job
-from gatebench.load.kept import HANDSHAKE_S
-from gatebench.load.pacing import ClosedLoop, Hold, OpenLoop, Pace
-from gatebench.load.recorder import UNANSWERED, Recorder, Seen
-from gatebench.load.search import START, WINDOWS, highest
-from gatebench.load.users import EngineUser, Shared
+from gatebench.swarm.engine import WATCH_S, Engine
+from gatebench.swarm.held import OPENING
+from gatebench.swarm.job import FORMAT, Job
+from gatebench.swarm.kept import HANDSHAKE_S
+from gatebench.swarm.pacing import ClosedLoop, Hold, OpenLoop, Pace
+from gatebench.swarm.recorder import UNANSWERED, Recorder, Seen
+from gatebench.swarm.search import START, WINDOWS, highest
+from gatebench.swarm.users import EngineUser, Shared
 
 OFFER_S = 6.0  # connections are offered no longer, and
 OFFERED_PER_S = 400.0  # as much again as this rate of opening takes, but
@@ -329,7 +329,7 @@ def load_users(job: Job) -> list[type[Any]]:
     classes = list(dict.fromkeys(value for value in vars(module).values() if is_user_class(value)))
     if not any(one.tasks for one in classes):
         raise UsageError(
-            f"the scenario {path} has no user class with a @task or a mix; derive one from gatebench.load.EngineUser"
+            f"the scenario {path} has no user class with a @task or a mix; derive one from gatebench.swarm.EngineUser"
         )
     engines = [one for one in classes if issubclass(one, EngineUser)]
     if load.held and not (len(engines) == len(classes) and all(one.can_be_held() for one in engines)):

@@ -5,13 +5,13 @@ Knows those connections, and all that seats.py knows. Must not know when to spea
 
 from __future__ import annotations
 
-from gatebench.load.echo import EchoConnection
-from gatebench.load.events import OTHER_EVENT, EventsConnection
-from gatebench.load.kept import HeldConnection, KeptConnection
-from gatebench.load.mix import OTHER_BODY, Echo, Events, Template, mismatch
-from gatebench.load.seats import Around, Mix, Seat
-from gatebench.load.tally import Lane
-from gatebench.load.wire import render
+from gatebench.swarm.echo import EchoConnection
+from gatebench.swarm.events import OTHER_EVENT, EventsConnection
+from gatebench.swarm.kept import HeldConnection, KeptConnection
+from gatebench.swarm.mix import OTHER_BODY, Echo, Events, Template, mismatch
+from gatebench.swarm.seats import Around, Mix, Seat
+from gatebench.swarm.tally import Lane
+from gatebench.swarm.wire import render
 
 OPENING = "OPEN"  # the request type of a connection that did not open
 CLOSED_AFTER = "connection closed after the first answer"

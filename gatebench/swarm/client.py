@@ -14,12 +14,12 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 from locust import User
 
-from gatebench.load.connection import UNASKED, Connection
-from gatebench.load.engine import Engine
-from gatebench.load.mix import BODIES_CHECKED, OK, OTHER_BODY, Expect, judged, mismatch
-from gatebench.load.tally import Lane, Tally
-from gatebench.load.target import Target
-from gatebench.load.wire import fields, render
+from gatebench.swarm.connection import UNASKED, Connection
+from gatebench.swarm.engine import Engine
+from gatebench.swarm.mix import BODIES_CHECKED, OK, OTHER_BODY, Expect, judged, mismatch
+from gatebench.swarm.tally import Lane, Tally
+from gatebench.swarm.target import Target
+from gatebench.swarm.wire import fields, render
 
 RENDERED = 1024  # requests whose bytes are remembered
 switch = greenlet.switch  # gevent's own does more, for others to look on
