@@ -7,7 +7,7 @@ STAMP := .venv/installed
 # A session's name, so that its report is made of its own results, whatever else runs beside it.
 SESSION := $(PLAN)-$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell echo $$$$)
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-generator bench-containers gate-power base-image quick report test test-slow test-container lint check pins update wheel clean
+.PHONY: help install bench bench-generator bench-containers bench-report gate-power base-image quick report test test-slow test-browser test-container lint check pins update wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ bench-generator: install ## measure the load generator against its targets, besi
 bench-containers: install ## measure what a container costs: the same stacks as processes and as containers, in turn
 	@$(BIN)/python -m gatebench.bench --only containers --rounds 12
 
+bench-report: install ## measure what a page costs: seconds, memory and bytes, of 100, 1,000 and 5,000 trials
+	@$(BIN)/python -m gatebench.bench --only reports --rounds 3
+
 gate-power: install ## measure what the gate finds and when it cries wolf, in hours: PIECES=3 and GATES=5, each quiet and noisy
 	@for piece in $$(seq $${PIECES:-3}); do for noise in "" --noise; do \
 		$(BIN)/python -m gatebench.power record --minutes 10 --only aa $$noise || exit $$?; \
@@ -58,10 +61,13 @@ report: install ## make the page again from the newest results
 	@$(BIN)/gatebench report
 
 test: install ## run the tests that take some seconds each at most
-	@$(BIN)/python -m pytest -m "not slow and not container"
+	@$(BIN)/python -m pytest -m "not slow and not container and not browser"
 
 test-slow: install ## run the others: plain locust in all its ways, open loops, throttled trials, whole sessions
-	@$(BIN)/python -m pytest -m "slow and not container"
+	@$(BIN)/python -m pytest -m "slow and not container and not browser"
+
+test-browser: install ## open the page in Debian's Chromium; skipped, with the reason, where there is none
+	@$(BIN)/python -m pytest -m browser
 
 test-container: install ## run the tests that need a Docker engine; skipped, each with the reason, where none answers
 	@$(BIN)/python -m pytest -v -m container

@@ -11,7 +11,11 @@ intervals, `claims` verdicts on the published comparison, and `report` one page.
 or exits.
 """
 
+from __future__ import annotations
+
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatebench.model import (
     App,
@@ -34,6 +38,9 @@ from gatebench.model import (
     Usage,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __version__ = version("gatebench")
 
@@ -58,4 +65,15 @@ __all__ = [
     "Usage",
     "Verdict",
     "__version__",
+    "load",
 ]
+
+
+def load(path: str | Path) -> pd.DataFrame:
+    """Give every trial of a results file, or of all in a folder, as one row of a DataFrame.
+
+    `gatebench.notebook.load` says what its columns are.
+    """
+    from gatebench import notebook  # noqa: PLC0415 - pandas costs a second, and the generator needs none
+
+    return notebook.load(path)

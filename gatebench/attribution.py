@@ -1,27 +1,25 @@
 """Where the CPU time of a request goes: each layer's cost as the step from a stack without it to one with it.
 
-Steps are taken block by block and averaged, so that they sum to the whole exactly. Knows cells and the stacks that
-make up a ladder. Must not know claims or pages.
+Steps are taken block by block and averaged, so that they sum to the whole exactly. Knows cells and which stacks make
+up a ladder: a bare callable, a routing core and a framework on one server of one part. Must not know claims or pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gatebench.metrics import three
-from gatebench.model import Estimate, Ladder, Rung, Session
+from gatebench.model import AnyInterface, Estimate, Ladder, Part, Rung, Session
 from gatebench.stats import mean_interval
-from gatebench.tables import block_values
+from gatebench.tables import block_values, measures
 
-LADDER, SWAPS = "attribution.ladder", "attribution.swaps"  # parts of the plan
-COST = "cpu_us_per_request"
-BARE = "plain"  # the scenario that asks for nothing but an answer
-LAYERS = ("server and interface", "routing core", "framework")
-STACKS: Mapping[str, tuple[str, str, str]] = {
-    "wsgi": ("raw_wsgi+gunicorn-gthread", "werkzeug+gunicorn-gthread", "flask+gunicorn-gthread"),
-    "asgi": ("raw_asgi+uvicorn", "starlette+uvicorn", "fastapi+uvicorn"),
-}
+SWAPS = "attribution.swaps"  # the part of the plan that swaps servers
+COST, OF_SERVICES = "cpu_us_per_request", "services_cpu_us_per_request"
+PLAIN = "plain"  # the scenario that asks for nothing but an answer
+BARE = {"wsgi": "raw_wsgi", "asgi": "raw_asgi"}  # apps that are no framework
+CORES = {"flask": "werkzeug", "fastapi": "starlette"}  # what a framework is built on, where that is an app here
+SERVER, CORE, FRAMEWORK, DRIVER, SERVICE = "server and interface", "routing core", "framework", "driver", "service"
 CORNERS = (  # neither swapped, the server, the framework, both
     "flask+gunicorn-gthread",
     "flask+uvicorn[bridge=a2wsgi]",
@@ -43,61 +41,90 @@ Blocks = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """A cell that has one more layer than the one before it."""
+    """A layer: what a cell cost with it, and what one without it did."""
 
     name: str
     stack: str
     blocks: Blocks
+    beside: bool = False  # whether it is a cost of its own, and not what a cell has above the one before
     note: str = ""
 
 
 def ladders(session: Session) -> tuple[Ladder, ...]:
-    """Give every ladder that the session's plan has the parts for, in µs of server CPU per request.
+    """Give every ladder that the session has the cells for, in µs of CPU per request.
 
-    From attribution.ladder one a scenario, load and side; from attribution.swaps one a scenario and load, from Flask
-    on Gunicorn to FastAPI on Uvicorn. Where too little is valid a ladder has no rungs, and says why.
+    One a stack, scenario and load of every part in which a bare callable ran on the stack's own server, under the
+    same load; from attribution.swaps one a scenario and load, from Flask on Gunicorn to FastAPI on Uvicorn. Where too
+    little is valid a ladder has no rungs, and says why.
     """
     found = []
-    for scenario, load in _measures(session, LADDER):
-        for side, stacks in STACKS.items():
-            found.append(_ladder(scenario, side, _steps(session, stacks, scenario, load)))
-    for scenario, load in _measures(session, SWAPS):
-        corners = [_cost(session, SWAPS, stack, scenario, load) for stack in CORNERS]
-        found.append(_swaps(scenario, corners))
+    for part in session.plan.parts:
+        if part.name == SWAPS:
+            found += [_swaps(session, part, scenario, load) for scenario, load in _looped(part)]
+        else:
+            found += list(_of_part(session, part))
     return tuple(found)
 
 
-def _measures(session: Session, part: str) -> Iterator[tuple[str, str]]:
-    for each in session.plan.parts:
-        if each.name == part:
-            yield from ((measure.scenario, str(measure.load)) for measure in each.measures if measure.load.looped)
+def _looped(part: Part) -> Iterator[tuple[str, str]]:
+    yield from ((each.scenario, str(each.load)) for each in part.measures if each.load.looped)
 
 
-def _cost(session: Session, part: str, stack: str, scenario: str, load: str) -> Blocks:
-    return block_values(session, stack, scenario, load, COST, part=part)
+def _of_part(session: Session, part: Part) -> Iterator[Ladder]:
+    loads = [load for scenario, load in _looped(part) if scenario == PLAIN]
+    interfaces = {cell.key.stack: cell.interface for each in measures(session) for cell in each.cells}
+    bare = [stack for stack in part.stacks if stack.partition("+")[0] in BARE.values()]
+    if not any(stack not in bare for stack in part.stacks) or not bare:
+        return
+    for scenario, load in _looped(part):
+        for stack in part.stacks if load in loads else ():
+            if stack in interfaces and stack not in bare:
+                yield _of_stack(session, part, stack, interfaces[stack], scenario=scenario, load=load)
 
 
-def _steps(session: Session, stacks: Sequence[str], scenario: str, load: str) -> list[_Step]:
-    steps = [
-        _Step(name=name, stack=stack, blocks=_cost(session, LADDER, stack, BARE, load))
-        for name, stack in zip(LAYERS, stacks, strict=True)
-    ]
-    if scenario == BARE:
-        return steps
-    # A driver answers nothing without its service: the two make one step.
-    note = f"what {stacks[-1]} costs on {scenario} above {BARE}; driver and service cannot be told apart"
-    blocks = _cost(session, LADDER, stacks[-1], scenario, load)
-    return [*steps, _Step(name="driver and service", stack=stacks[-1], blocks=blocks, note=note)]
+def _of_stack(session: Session, part: Part, stack: str, side: AnyInterface, *, scenario: str, load: str) -> Ladder:
+    app, _, server = stack.partition("+")
+    layers = [(SERVER, f"{BARE.get(side, '')}+{server}")]
+    if (core := f"{CORES.get(app, '')}+{server}") in part.stacks:
+        layers.append((CORE, core))
+    layers.append((CORE if app in CORES.values() else FRAMEWORK, stack))
+    like = Ladder(part=part.name, scenario=scenario, load=load, stack=stack, side=side, why="")
+    if layers[0][1] not in part.stacks:
+        return replace(like, why=f"no bare callable ran on {server}, so its steps cannot be told apart")
+    steps = [_Step(name=name, stack=each, blocks=_cost(session, part, each, PLAIN, load)) for name, each in layers]
+    if scenario != PLAIN:
+        steps += _asked(session, part, stack, scenario, load)
+    return _ladder(like, steps)
 
 
-def _ladder(scenario: str, side: str, steps: Sequence[_Step]) -> Ladder:
-    whole = steps[-1].blocks
+def _asked(session: Session, part: Part, stack: str, scenario: str, load: str) -> Iterator[_Step]:
+    """Give what a scenario asks for beyond an answer: the driver on the server's CPU, and the service on its own."""
+    cost = _cost(session, part, stack, scenario, load)
+    own = _cost(session, part, stack, scenario, load, metric=OF_SERVICES)
+    note = f"what {stack} costs on {scenario} above {PLAIN}"
+    if not own:
+        note += "; what its services spent was not measured"
+        yield _Step(name=DRIVER, stack=stack, blocks=cost, note=note)
+        return
+    yield _Step(name=DRIVER, stack=stack, blocks=cost, note=note)
+    note = "what the services that it asks spend on CPUs of their own"
+    yield _Step(name=SERVICE, stack=stack, blocks=own, beside=True, note=note)
+
+
+def _cost(session: Session, part: Part, stack: str, scenario: str, load: str, *, metric: str = COST) -> Blocks:
+    return block_values(session, stack, scenario, load, metric, part=part.name)
+
+
+def _ladder(like: Ladder, steps: Sequence[_Step]) -> Ladder:
+    climbed = [step for step in steps if not step.beside]
+    whole = climbed[-1].blocks
     # A layer whose trials are mostly lost would cost the others their blocks: it is merged with the next one.
-    lost = [step for step in steps[:-1] if len(step.blocks.keys() & whole.keys()) < max(2, len(whole) / 2)]
+    lost = [step for step in climbed[:-1] if len(step.blocks.keys() & whole.keys()) < max(2, len(whole) / 2)]
     common = sorted(set(whole).intersection(*(step.blocks for step in steps if step not in lost)))
-    total = mean_interval([whole[block] for block in common])
+    extra = [step.blocks for step in steps if step.beside]
+    total = mean_interval([whole[block] + sum(blocks[block] for blocks in extra) for block in common])
     if total is None:
-        return _none(LADDER, scenario, side, [f"{each.stack}: {len(each.blocks)}" for each in steps])
+        return replace(like, why=_too_few(f"{each.stack}: {len(each.blocks)}" for each in steps))
     rungs: list[Rung] = []
     below: _Step | None = None
     merged: list[_Step] = []
@@ -105,10 +132,9 @@ def _ladder(scenario: str, side: str, steps: Sequence[_Step]) -> Ladder:
         if step in lost:
             merged.append(step)
             continue
-        rungs.append(_rung(step, below, merged, common))
+        rungs.append(_rung(step, None if step.beside else below, merged, common))
         below, merged = step, []
-    why = OF_LAYERS + HOW
-    return Ladder(part=LADDER, scenario=scenario, side=side, rungs=tuple(rungs), total_us=total, why=why)
+    return replace(like, rungs=tuple(rungs), total_us=total, why=OF_LAYERS + HOW)
 
 
 def _rung(step: _Step, below: _Step | None, merged: Sequence[_Step], common: Sequence[int]) -> Rung:
@@ -121,14 +147,17 @@ def _rung(step: _Step, below: _Step | None, merged: Sequence[_Step], common: Seq
     )
 
 
-def _swaps(scenario: str, corners: Sequence[Blocks]) -> Ladder:
+def _swaps(session: Session, part: Part, scenario: str, load: str) -> Ladder:
+    corners = [_cost(session, part, stack, scenario, load) for stack in CORNERS]
+    like = Ladder(part=part.name, scenario=scenario, load=load, stack=CORNERS[-1], side="swaps", why="")
     common = sorted(set(corners[0]).intersection(*corners[1:]))
     cells = [tuple(corner[block] for corner in corners) for block in common]
     total = mean_interval([both - neither for neither, _, _, both in cells])
     bridges = mean_interval([server + framework - neither - both for neither, server, framework, both in cells])
     if total is None or bridges is None:
-        counts = [f"{stack}: {len(corner)}" for stack, corner in zip(CORNERS, corners, strict=True)]
-        return _none(SWAPS, scenario, "swaps", counts)
+        return replace(
+            like, why=_too_few(f"{stack}: {len(corner)}" for stack, corner in zip(CORNERS, corners, strict=True))
+        )
     # Shapley's value of two players: a swap's effect before the other swap and after it, in equal parts.
     effects = {
         "server": [(server - neither + both - framework) / 2 for neither, server, framework, both in cells],
@@ -139,13 +168,11 @@ def _swaps(scenario: str, corners: Sequence[Blocks]) -> Ladder:
         Rung(name=name, stacks=(swapped, CORNERS[0]), cost_us=mean_interval(effects[name]), note=note)
         for name, swapped in zip(effects, CORNERS[1:3], strict=True)
     )
-    why = OF_SWAPS + HOW
-    return Ladder(part=SWAPS, scenario=scenario, side="swaps", rungs=rungs, total_us=total, why=why)
+    return replace(like, rungs=rungs, total_us=total, why=OF_SWAPS + HOW)
 
 
-def _none(part: str, scenario: str, side: str, counts: Sequence[str]) -> Ladder:
-    why = f"fewer than two blocks in which every cell is valid ({', '.join(counts)})"
-    return Ladder(part=part, scenario=scenario, side=side, rungs=(), total_us=None, why=why)
+def _too_few(counts: Iterable[str]) -> str:
+    return f"fewer than two blocks in which every cell is valid ({', '.join(counts)})"
 
 
 def _shown(estimate: Estimate) -> str:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Protocol
 
 from gatebench.histogram import middle_us, percentile, samples_needed
-from gatebench.model import Connects, Histogram, Load, Metric, Run
+from gatebench.model import Connects, Estimate, Histogram, Load, Metric, Run
 
 Own = Callable[[Run], float | None]  # what a run tells by itself
 
@@ -165,6 +165,10 @@ TABLE: dict[str, tuple[Metric, Reader]] = {
             _metric("cpu_us_per_request", "Server CPU per request", "µs"),
             _a_request(lambda run: run.server.cpu_s, 1e6),
         ),
+        (
+            _metric("services_cpu_us_per_request", "Services' CPU per request", "µs"),
+            _a_request(lambda run: run.services.cpu_s, 1e6),
+        ),
         (_metric("cpu_share", "Server CPU used", "share"), _cpu_share),
         (_metric("pss_bytes", "Proportional memory, peak", "B"), lambda run: run.server.pss_peak_bytes),
         (_metric("rss_bytes", "Resident memory, peak", "B"), lambda run: run.server.rss_peak_bytes),
@@ -231,18 +235,34 @@ SCALES = {
 }
 
 
-def show(value: float | None, unit: str) -> str:
-    """Show a value with three significant figures and a unit fit for its size; a dash where it is missing."""
+def show(value: float | None, unit: str, *, place: float = 0.0) -> str:
+    """Show a value with three significant figures and a unit fit for its size; a dash where it is missing.
+
+    `place`: what digits stand for nothing below, in the value's own unit; one digit is shown in any case.
+    """
     if value is None:
         return "—"
-    if not unit:  # a count is shown as it is
+    if not unit and place < 1:  # a count is shown as it is
         return f"{value:,.0f}" if float(value).is_integer() else three(value)
-    scales = SCALES.get(unit, ((1.0, f" {unit}"),))
+    scales = SCALES.get(unit, ((1.0, f" {unit}" if unit else ""),))
     for size, name in scales:
         if abs(_rounded(value / size)) >= 1:
-            return three(value / size) + name
+            return three(value / size, place=place / size) + name
     size, name = scales[-1]
-    return three(value / size) + name
+    return three(value / size, place=place / size) + name
+
+
+def show_estimate(estimate: Estimate, unit: str) -> tuple[str, str, str]:
+    """Show a figure and its interval's ends, without digits that the interval's width does not support.
+
+    The ends are empty where there is no interval.
+    """
+    if estimate.low is None or estimate.high is None:
+        return show(estimate.value, unit), "", ""
+    # Of half the width one digit counts, and two where the first is a 1: half of it again has that digit's place.
+    place = (estimate.high - estimate.low) / 4
+    value, low, high = (show(each, unit, place=place) for each in (estimate.value, estimate.low, estimate.high))
+    return value, low, high
 
 
 def blocks(count: int) -> str:
@@ -250,13 +270,20 @@ def blocks(count: int) -> str:
     return f"{count} block{'s' * (count != 1)}"
 
 
-def three(value: float) -> str:
-    """Write a number with three significant figures, thousands apart, never as a power of ten."""
+def three(value: float, *, place: float = 0.0) -> str:
+    """Write a number with three significant figures, thousands apart, never as a power of ten.
+
+    With fewer where digits below `place` stand for nothing, and with one at least.
+    """
     rounded = _rounded(value)
     if rounded == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(rounded))))
-    return f"{rounded:,.{digits}f}"
+    size = math.floor(math.log10(abs(rounded)))
+    digits = 2 - size  # after the point, or before it where negative
+    if place > 0:
+        digits = max(-size, min(digits, -math.floor(math.log10(place))))
+        rounded = round(value, digits)
+    return f"{rounded:,.{max(0, digits)}f}"
 
 
 def _rounded(value: float) -> float:

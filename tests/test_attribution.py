@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 from sessions import Truth, make_void
 
 from gatebench import attribution
-from gatebench.attribution import CORNERS, LADDER, STACKS, SWAPS
-from gatebench.model import Estimate, Ladder, Part, Run, Session
+from gatebench.attribution import CORNERS, SWAPS
+from gatebench.model import Estimate, Ladder, Part, Run, Session, Usage
 
+LADDER = "attribution.ladder"
+STACKS = {
+    "wsgi": ("raw_wsgi+gunicorn-gthread", "werkzeug+gunicorn-gthread", "flask+gunicorn-gthread"),
+    "asgi": ("raw_asgi+uvicorn", "starlette+uvicorn", "fastapi+uvicorn"),
+}
 # What is so: µs a request of server and interface, routing core, framework, and of what each scenario asks for.
 LAYERS = {"wsgi": (100.0, 30.0, 70.0), "asgi": (40.0, -5.0, 85.0)}
 ASKED = {"plain": 0.0, "db": 250.0, "external": 400.0}
@@ -36,7 +41,8 @@ def climbed(
     noise: float = 0.0, spoil: sessions.Spoil = lambda run: run, blocks: int = 6
 ) -> dict[tuple[str, str], Ladder]:
     session = sessions.session(parts=[ladder_part(blocks)], truth=Truth(cost_us=true_cost, noise=noise), spoil=spoil)
-    return {(each.scenario, each.side): each for each in attribution.ladders(session)}
+    tops = [stacks[-1] for stacks in STACKS.values()]
+    return {(each.scenario, each.side): each for each in attribution.ladders(session) if each.stack in tops}
 
 
 def swapped(costs: dict[str, float], noise: float = 0.0) -> Ladder:
@@ -69,7 +75,7 @@ def test_a_step_that_saves_is_shown_below_zero() -> None:
     assert values(climbed()["plain", "asgi"])[1] == pytest.approx(-5)
 
 
-def test_each_rung_names_its_stacks_and_driver_and_service_are_one_step() -> None:
+def test_each_rung_names_its_stacks_and_a_service_that_was_not_measured_is_told() -> None:
     rungs = climbed()["db", "wsgi"].rungs
     bare, routed, framework = STACKS["wsgi"]
     assert [rung.stacks for rung in rungs] == [
@@ -78,8 +84,39 @@ def test_each_rung_names_its_stacks_and_driver_and_service_are_one_step() -> Non
         (framework, routed),
         (framework, framework),
     ]
-    assert rungs[-1].name == "driver and service"
-    assert "cannot be told apart" in rungs[-1].note
+    assert rungs[-1].name == "driver"
+    assert "what its services spent was not measured" in rungs[-1].note
+
+
+def test_what_a_service_spends_on_its_own_cpus_is_a_step_of_the_whole() -> None:
+    def served(run: Run) -> Run:
+        return replace(run, services=Usage(cpu_s=(run.requests or 0) * 60e-6))
+
+    found = climbed(spoil=served)
+    assert [rung.name for rung in found["plain", "wsgi"].rungs] == [
+        "server and interface",
+        "routing core",
+        "framework",
+    ]
+    ladder = found["db", "wsgi"]
+    assert [rung.name for rung in ladder.rungs][-2:] == ["driver", "service"]
+    assert values(ladder) == pytest.approx([*LAYERS["wsgi"], ASKED["db"], 60])
+    assert whole(ladder).value == pytest.approx(sum(LAYERS["wsgi"]) + ASKED["db"] + 60)
+    assert ladder.rungs[-1].stacks == (STACKS["wsgi"][2], None)
+
+
+def test_every_framework_has_a_ladder_on_its_server_and_one_without_a_bare_callable_says_so() -> None:
+    stacks = ["raw_wsgi+gunicorn-gthread", "bottle+gunicorn-gthread", "werkzeug+gunicorn-gthread", "sanic+sanic"]
+    costs = dict(zip(stacks, (100.0, 130.0, 150.0, 90.0), strict=True))
+    part = sessions.part("servers.frameworks", stacks, ["plain closed(64)"])
+    truth = Truth(cost_us=lambda stack, scenario, size: costs[stack], noise=0.0)
+    found = {each.stack: each for each in attribution.ladders(sessions.session(parts=[part], truth=truth))}
+    assert set(found) == {*stacks[1:]}
+    assert [rung.name for rung in found[stacks[1]].rungs] == ["server and interface", "framework"]
+    assert values(found[stacks[1]]) == pytest.approx([100, 30])
+    assert [rung.name for rung in found[stacks[2]].rungs] == ["server and interface", "routing core"]
+    assert found["sanic+sanic"].rungs == ()
+    assert found["sanic+sanic"].why == "no bare callable ran on sanic, so its steps cannot be told apart"
 
 
 @given(st.integers(min_value=2, max_value=7), st.floats(min_value=0.5, max_value=20))

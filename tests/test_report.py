@@ -10,15 +10,16 @@ import everything
 import matplotlib as mpl
 import pytest
 import sessions
-from pages import Page
+from pages import Page, without_scripts
 from sessions import FASTAPI, GTHREAD, SYNC, Spoil, make_void
 from typer.testing import CliRunner
 
 from gatebench import report, store, tables
 from gatebench.cli import app
 from gatebench.errors import UntrustedError, UsageError
-from gatebench.model import Load, Measure, Part, Run, Session, Setting
-from gatebench.report import Built, published
+from gatebench.model import ControlGroup, Load, Measure, Part, Run, Session, Setting
+from gatebench.report import Built, templating
+from gatebench.report.wording import bounded, shown
 
 EVIL = (
     "<script>alert(1)</script>",
@@ -53,18 +54,37 @@ def flagship(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str]:
     return built(tmp_path_factory.mktemp("flagship"), sessions.session(spoil=some_void))
 
 
+def figures(made: Built) -> int:
+    return sum(row.measured for row in made.headline)
+
+
 def test_the_page_stands_alone_and_is_small(flagship: tuple[Built, str]) -> None:
     made, text = flagship
     page = Page(text)
     assert made.page.stat().st_size < 1_000_000
     for address in ("http://", "https://", "xmlns", "src=", "@import", "//"):
-        assert address not in text
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "link", "object", "img"})
-    policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
-    assert policy is not None
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+        assert address not in without_scripts(text)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"iframe", "link", "object", "img"})
     for link in page.attributes("href"):
         assert link.startswith("#") or (made.page.parent / link).is_file()
+
+
+def test_the_page_allows_its_own_script_and_style_and_nothing_else(flagship: tuple[Built, str]) -> None:
+    page = Page(flagship[1])
+    policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy is not None
+    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
+    scripts = re.findall(r"<script>(.*?)</script>", flagship[1], flags=re.DOTALL)
+    styles = re.findall(r"<style>(.*?)</style>", flagship[1], flags=re.DOTALL)
+    assert rules == {
+        "default-src": ["'none'"],
+        "script-src": [str(templating.digest(script)) for script in scripts],
+        "style-src": [str(templating.digest(style)) for style in styles],
+        "style-src-attr": ["'unsafe-inline'"],  # matplotlib's figures
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    assert (len(scripts), len(styles)) == (2, 1)
 
 
 def test_every_name_on_the_page_is_unique_and_every_reference_finds_it(flagship: tuple[Built, str]) -> None:
@@ -74,7 +94,6 @@ def test_every_name_on_the_page_is_unique_and_every_reference_finds_it(flagship:
     targets = {link[1:] for link in page.attributes("href") if link.startswith("#")}
     targets |= set(re.findall(r"url\(#([^)]*)\)", flagship[1]))
     assert targets <= set(ids)
-    assert len(re.findall("<svg", flagship[1])) == 17  # three a closed load of five, two of the held one
 
 
 def test_the_same_file_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
@@ -86,7 +105,8 @@ def test_the_same_file_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> 
         report.build(moved, tmp_path / "b")
     names = sorted(path.relative_to(made.page.parent) for path in made.page.parent.rglob("*") if path.is_file())
     assert [str(name) for name in names] == ["index.html", "report.md"] + [
-        f"tables/{name}.csv" for name in ("cells", "columns", "comparisons", "runs", "void")
+        f"tables/{name}"
+        for name in ("cells.csv", "columns.csv", "comparisons.csv", "results.jsonl", "runs.csv", "void.csv")
     ]
     for name in names:
         data = (tmp_path / "b" / name).read_bytes()
@@ -94,18 +114,18 @@ def test_the_same_file_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> 
         assert str(tmp_path).encode() not in data
 
 
+def headings(text: str) -> list[str]:
+    return [found.strip() for found in re.findall(r"<h2>(.*?)<", text)]
+
+
 def test_the_headline_comes_first_in_the_published_order(flagship: tuple[Built, str]) -> None:
     made, text = flagship
     labels = list(dict.fromkeys(row.label for row in made.headline))
     assert labels[:4] == ["Simple request (no I/O)", "Database query", "External API call", "WebSocket connections"]
-    headings = [found.strip() for found in re.findall(r"<h2>(.*?)[<\n]", text)]
-    assert headings == [
+    assert headings(text) == [
         "The published comparison, row by row",
-        "plain",
-        "json",
-        "db",
-        "external",
-        "websocket",
+        "Which should I take?",
+        "Explore",
         "Methods",
         "Stacks and machine",
         "Void and failed trials",
@@ -113,12 +133,11 @@ def test_the_headline_comes_first_in_the_published_order(flagship: tuple[Built, 
     simple = [row for row in made.headline if row.label == labels[0]]
     assert [row.wsgi.splitlines()[0] for row in simple] == [SYNC, GTHREAD]
     assert simple[0].claimed == "10,000 : 40,000, 4\N{MULTIPLICATION SIGN}"
-    assert made.figures == 8
+    assert figures(made) == 8
     unmeasured = {row.verdict for row in made.headline if not row.measured and row.label != "CPU utilisation"}
     assert unmeasured == {"not yet measured", "not measurable"}
     assert len([row for row in made.headline if row.label == "CPU utilisation"]) == 4
     assert "MB 500 100" in Page(text).text
-    assert 0.3 < (made.measuring_share or 0) < 0.7
 
 
 def test_a_void_trial_is_listed_with_its_reason(flagship: tuple[Built, str]) -> None:
@@ -140,7 +159,7 @@ def test_settings_versions_machine_and_placement_are_printed(flagship: tuple[Bui
         "Server's CPUs 3",
         "Services' CPUs 0, 1",
         "18,000/s",
-        "seed 1",
+        "Seed 1",
         "expected to be wrong by chance",
     ):
         assert text in said
@@ -148,8 +167,6 @@ def test_settings_versions_machine_and_placement_are_printed(flagship: tuple[Bui
 
 def test_tables_and_figures_can_be_read_out(flagship: tuple[Built, str]) -> None:
     page = Page(flagship[1])
-    tables = [tag for tag, _ in page.tags if tag in ("table", "caption")]
-    assert tables == ["table", "caption"] * (len(tables) // 2)
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
     assert all(attrs.get("role") == "img" and attrs.get("aria-label") for tag, attrs in page.tags if tag == "svg")
 
@@ -200,9 +217,9 @@ def test_no_text_of_a_file_can_break_the_page(tmp_path: Path) -> None:
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags} | {"b", "pre"}
     assert {name for _, attrs in page.tags for name in attrs} <= {name for _, attrs in plain.tags for name in attrs}
     for address in ("http://", "https://", "//"):
-        assert address not in text
-    for shown in ("<script>alert(1)</script>", r"$\frac{", "https://example.org//x", "{{ 7 * 7 }}"):
-        assert shown in page.text
+        assert address not in without_scripts(text)
+    for spoken in ("<script>alert(1)</script>", r"$\frac{", "https://example.org//x", "{{ 7 * 7 }}"):
+        assert spoken in page.text
 
 
 def test_no_text_of_a_plan_of_many_parts_can_break_the_page(tmp_path: Path) -> None:
@@ -216,16 +233,19 @@ def test_no_text_of_a_plan_of_many_parts_can_break_the_page(tmp_path: Path) -> N
     _, text = built(tmp_path, sessions.session(parts=parts, spoil=ruin))
     page = Page(text)
     assert "blink" not in {tag for tag, _ in page.tags}
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert [tag for tag, _ in page.tags].count("script") == 3
     assert not page.attributes("onmouseover")
-    for shown in (EVIL[0], EVIL[2], EVIL[6]):
-        assert shown in page.text
+    for text_of_file in (EVIL[0], EVIL[2], EVIL[6]):
+        assert text_of_file in page.text
 
 
 def test_figures_are_well_formed_whatever_stacks_are_called(tmp_path: Path) -> None:
-    _, text = built(tmp_path, evil_session())
+    part = sessions.part("rules.crud", (SYNC, FASTAPI), [f"crud closed({size})" for size in (1, 16, 64)], blocks=2)
+    spell = {SYNC: EVIL[0], FASTAPI: EVIL[1]}
+    session = sessions.session(parts=[part], spoil=lambda run: replace(run, stack=spell[run.stack]))
+    _, text = built(tmp_path, session)
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    assert len(drawn) == 2  # one valid pair is no ratio, so there is no figure of factors
+    assert len(drawn) == 1
     written = " ".join(element.text or "" for svg in drawn for element in ET.fromstring(svg).iter("text"))
     assert "<script>alert(1)</script>" in written
     assert r"$\frac{" in written
@@ -233,7 +253,7 @@ def test_figures_are_well_formed_whatever_stacks_are_called(tmp_path: Path) -> N
 
 def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     made, _ = built(tmp_path, evil_session())
-    for path in sorted((made.page.parent / "tables").iterdir()):
+    for path in sorted((made.page.parent / "tables").glob("*.csv")):
         for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8"))):
             assert not [value for value in row if value.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert "'=HYPERLINK(1)" in (made.page.parent / "tables" / "void.csv").read_text(encoding="utf-8")
@@ -255,8 +275,8 @@ def test_the_markdown_keeps_its_tables_whatever_it_is_told(tmp_path: Path) -> No
 
 def test_few_blocks_are_noted_and_marked(tmp_path: Path) -> None:
     made, text = built(tmp_path, small())
-    assert "3 blocks only: intervals are wide" in Page(text).text
-    assert text.count('class="few"') > made.figures
+    assert "Some cells have 3 blocks only: their intervals are wide" in Page(text).text
+    assert text.count('class="few"') > figures(made)
     assert "few" in (made.page.parent / "report.md").read_text(encoding="utf-8")
 
 
@@ -277,11 +297,12 @@ def test_a_page_of_containers_says_how_they_were_made_and_on_which_network(tmp_p
         "generator": "process",
         "memory limit, MiB": 2048,
     }
-    made = replace(small(backend="container"), surroundings=about)
+    charged = ControlGroup(memory_peak_bytes=2**27)
+    made = replace(small(lambda run: replace(run, server_group=charged), backend="container"), surroundings=about)
     images = {name: {**parts, "image": {"image id": "0123456789ab"}} for name, parts in made.stacks.items()}
     text = Page(built(tmp_path / "one", replace(made, stacks=images))[1]).text
     assert "what its published ports cost is part of every figure" in text
-    for said in ("Docker 29.1", "Memory limit, MiB", "0123456789ab", "Memory charged to the container"):
+    for said in ("Docker 29.1", "Memory limit, MiB", "0123456789ab", "Memory charged to the container 128 MiB"):
         assert said in text
     inside = replace(made, surroundings={**about, "generator": "container"})
     assert "load went over their own loopback" in Page(built(tmp_path / "two", inside)[1]).text
@@ -291,7 +312,7 @@ def test_a_page_of_containers_says_how_they_were_made_and_on_which_network(tmp_p
 
 def test_a_page_without_a_valid_trial_says_so_plainly_and_has_no_figure(tmp_path: Path) -> None:
     made, text = built(tmp_path, small(lambda run: make_void(run, "starved")))
-    assert (made.figures, made.valid) == (0, 0)
+    assert (figures(made), made.valid) == (0, 0)
     assert "No trial of this session is valid" in Page(text).text
     assert "<svg" not in text
     assert {row.verdict for row in made.headline[:1]} == {"void"}
@@ -299,7 +320,7 @@ def test_a_page_without_a_valid_trial_says_so_plainly_and_has_no_figure(tmp_path
 
 def test_a_session_that_was_killed_before_its_first_trial_still_gives_a_page(tmp_path: Path) -> None:
     made, text = built(tmp_path, replace(small(), runs=(), ended_at=None))
-    assert (made.figures, made.trials) == (0, 0)
+    assert (figures(made), made.trials) == (0, 0)
     assert "The file holds no trial." in Page(text).text
 
 
@@ -312,32 +333,26 @@ def test_what_was_found_wrong_with_the_file_is_on_the_page(tmp_path: Path) -> No
     assert all(notice in said for notice in made.notices)
 
 
-def test_every_load_has_its_part_that_says_what_it_means(tmp_path: Path) -> None:
+def test_every_load_says_what_it_means(tmp_path: Path) -> None:
     loads = ("open(500)", "poisson(1500)", "search(50ms)", "closed(64)", "hold(2000)")
     session = sessions.session(
         stacks=(SYNC, FASTAPI), measures=tuple(f"websocket {load}" for load in loads), blocks=6
     )
-    made, text = built(tmp_path, session)
-    said = Page(text).text
-    markdown = (made.page.parent / "report.md").read_text(encoding="utf-8")
-    for load, means in zip(
-        loads,
-        (
-            "500 requests a second at even distances",
-            "1,500 requests a second at random",
-            "p99 stays below 50 ms",
-            "64 users, each of whom",
-            "2,000 connections are offered",
-        ),
-        strict=True,
+    said = Page(built(tmp_path, session)[1]).text
+    for load, means in (
+        ("open", "As many requests a second at even distances"),
+        ("poisson", "As many requests a second at random"),
+        ("search", "whose p99 stays below so many ms"),
+        ("closed", "As many users, each of whom"),
+        ("hold", "As many connections are offered"),
     ):
-        assert f"{load} " in said
-        assert means in said
-        assert means in markdown
+        assert f"{load} : {means}" in said or f"{load}: {means}" in said or means in said
 
 
-def section_of(text: str, name: str) -> str:
-    return Page("<h2>" + text.split(f"<h2>{name}")[1].split("</section>", maxsplit=1)[0]).text
+def section_of(text: str, anchor: str) -> str:
+    found = re.search(rf'<section id="{anchor}">.*?</section>', text, flags=re.DOTALL)
+    assert found
+    return Page(found[0]).text
 
 
 @pytest.fixture(scope="module")
@@ -345,25 +360,37 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str]:
     return built(tmp_path_factory.mktemp("whole"), everything.session(parts=everything.parts(blocks=3)))
 
 
-def test_a_plan_of_many_parts_has_a_section_each_and_a_page_that_can_be_read(whole: tuple[Built, str]) -> None:
+def test_a_page_of_everything_has_all_its_sections_in_order_and_can_be_read(whole: tuple[Built, str]) -> None:
     made, text = whole
     page = Page(text)
-    headings = [found.strip() for found in re.findall(r"<h2>(.*?)[<\n]", text)]
-    assert headings[1:-3] == [each.name for each in everything.parts()]
-    assert len(re.findall("<svg", text)) <= 40
+    assert headings(text) == [
+        "The published comparison, row by row",
+        "Where a speed-up comes from",
+        "Load curves",
+        "Which should I take?",
+        "Explore",
+        "Methods",
+        "Stacks and machine",
+        "What each stack was heard to speak",
+        "Void and failed trials",
+    ]
     assert made.page.stat().st_size < 2_000_000
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
-    tables = [tag for tag, _ in page.tags if tag in ("table", "caption")]
-    assert tables == ["table", "caption"] * (len(tables) // 2)
+    targets = {link[1:] for link in page.attributes("href") if link.startswith("#")}
+    assert targets <= set(ids)
 
 
-def test_a_sweep_is_one_table_with_sizes_down_and_stacks_and_factors_across(whole: tuple[Built, str]) -> None:
-    section = section_of(whole[1], "rules.concurrency")
-    assert section.count("Requests per second, and how many times better ASGI is") == 1
-    assert section.index("closed(1) ") < section.index("closed(16) ") < section.index("closed(2000) ")
+def test_a_curve_has_its_values_as_a_table_with_sizes_down_and_stacks_and_factors_across(
+    whole: tuple[Built, str],
+) -> None:
+    section = section_of(whole[1], "curves")
+    title = "wait: Flask on Gunicorn against FastAPI on Uvicorn, matched: Requests per second"
+    assert title in section
+    assert "2,000" in section.split(title)[1]
     assert f"{FASTAPI} against {GTHREAD}" in section
     assert "a gain of more than 1.1 begins between 16 and 64" in section
+    assert f"The band of {GTHREAD}: ASGI's gain over it begins between 16 and 64 users." in section
 
 
 def test_what_was_spoken_is_one_table_and_a_no_says_what_was_said(tmp_path: Path) -> None:
@@ -383,11 +410,14 @@ def test_what_was_spoken_is_one_table_and_a_no_says_what_was_said(tmp_path: Path
         assert (made.page.parent / "tables" / "capabilities.csv").is_file()
 
 
-def test_a_ladder_is_a_table_of_steps_and_shares(whole: tuple[Built, str]) -> None:
-    section = section_of(whole[1], "attribution.ladder")
-    assert "server CPU a request" in section
-    assert "framework" in section
-    assert "100%" in section
+def test_a_ladder_has_a_figure_a_sentence_and_a_table_of_its_steps(whole: tuple[Built, str]) -> None:
+    section = section_of(whole[1], "waterfall")
+    assert f"of CPU on {GTHREAD} and" in section
+    assert "Where they differ most is" in section
+    for step in ("server and interface", "routing core", "framework", "driver", "in all"):
+        assert step in section
+    assert "Changing the server alone changes what a request costs by" in section
+    assert "no bare callable ran on" not in section
 
 
 def test_every_row_is_on_the_page_with_its_verdict_and_why(whole: tuple[Built, str]) -> None:
@@ -396,11 +426,6 @@ def test_every_row_is_on_the_page_with_its_verdict_and_why(whole: tuple[Built, s
         assert word in said
     assert "by an extension: gunicorn-gthread" in said
     assert "place 3 of 3" in said
-
-
-def test_only_pairs_that_a_verdict_rests_on_are_compared_where_there_are_many(whole: tuple[Built, str]) -> None:
-    section = section_of(whole[1], "servers.frameworks")
-    assert section.count(" against ") <= 6  # the first pair's, and the captions'
 
 
 def test_an_interrupted_session_is_called_so(tmp_path: Path) -> None:
@@ -416,7 +441,7 @@ def test_where_the_published_pair_is_void_another_one_speaks(tmp_path: Path) -> 
             measures=("plain closed(64)",), blocks=2, spoil=lambda run: make_void(run) if run.stack == SYNC else run
         ),
     )
-    assert made.figures == 1
+    assert figures(made) == 1
     assert [(row.verdict == "void", row.measured) for row in made.headline[:2]] == [(True, False), (False, True)]
     assert f"than {GTHREAD}" in Page(text).text
 
@@ -424,7 +449,7 @@ def test_where_the_published_pair_is_void_another_one_speaks(tmp_path: Path) -> 
 def test_a_stack_of_one_interface_alone_gives_a_page_without_factors(tmp_path: Path) -> None:
     session = sessions.session(stacks=(FASTAPI,), measures=("plain closed(64)",), blocks=6)
     made, text = built(tmp_path, session)
-    assert made.figures == 0
+    assert figures(made) == 0
     assert "8,8" in text or "9,0" in text
     assert made.headline[0].verdict == "not yet measured"
 
@@ -434,7 +459,7 @@ def test_extreme_figures_are_drawn_all_the_same(tmp_path: Path) -> None:
         return replace(run, requests=2**63 if run.stack == FASTAPI else 1)
 
     made, text = built(tmp_path, small(extreme, blocks=6))
-    assert made.figures == 2
+    assert figures(made) == 2
     assert not re.search(r"\b(nan|inf)\b", text, flags=re.IGNORECASE)
 
 
@@ -473,23 +498,22 @@ def test_a_factor_that_is_missing_is_no_bound() -> None:
     [kept] = [each for each in bare if each.metric == "connections"]
     assert kept.ratio is None
     assert kept.asgi_at_limit
-    assert published.bounded(published.shown(None, "x"), kept).value == "—"
+    assert bounded(shown(None, "x"), kept).value == "—"
 
 
 def test_one_block_is_called_one_block(tmp_path: Path) -> None:
     text = Page(built(tmp_path, small(blocks=1))[1]).text
-    assert "1 block only: intervals" in text
+    assert "Some cells have 1 block only" in text
     assert "1 blocks" not in text
 
 
-def test_a_page_that_knocked_says_what_cpu_is_divided_by(tmp_path: Path) -> None:
-    parts = [sessions.part(name, measures=("cpu closed(16)",), blocks=2, knock=knock) for name, knock in TWO_PARTS]
-    text = built(tmp_path, sessions.session(parts=parts))[1]
-    assert "those answered count among the requests" in section_of(text, "a.knocked")
-    assert "those answered count among the requests" not in section_of(text, "a.quiet")
+@pytest.mark.parametrize("knock", [True, False])
+def test_a_page_that_knocked_says_what_cpu_is_divided_by(tmp_path: Path, *, knock: bool) -> None:
+    part = sessions.part("a.part", measures=("cpu closed(16)",), blocks=2, knock=knock)
+    said = Page(built(tmp_path, sessions.session(parts=[part]))[1]).text
+    assert ("those answered count among the requests" in said) == knock
 
 
-TWO_PARTS = (("a.knocked", True), ("a.quiet", False))
 IDLE = sessions.part("connections.idle_1000", measures=("idle hold(1000)",), blocks=2)
 SPOKEN = sessions.part("protocols.spoken", measures=("plain speak(1)",), blocks=1)
 

@@ -29,6 +29,7 @@ from gatebench.bench.containers import containers
 from gatebench.bench.fixed import fixed
 from gatebench.bench.outcome import Outcome, Settings
 from gatebench.bench.rates import rates
+from gatebench.bench.reports import reports
 from gatebench.bench.waiting import waiting
 from gatebench.bench.workers import workers
 from gatebench.errors import GatebenchError, Interrupted, MachineError, UsageError
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Settings], Outcome]] = {
     "waiting": waiting,
     "workers": workers,
     "containers": containers,
+    "reports": reports,
 }
 OF_GENERATOR = ("rates", "fixed", "connections", "waiting", "workers")
 WIDE = 160  # columns where no terminal says how many it has

@@ -64,15 +64,16 @@ def _published(item: Mapping[str, Any]) -> str:
 def _claim(table: str, key: str, row: Mapping[str, Any]) -> Claim:
     factor, stars = row.get("factor"), row.get("stars")
     kind = row.get("kind") or KINDS[table]
-    label = row["label"]
+    label, label_zh = row["label"], row.get("label_zh")
     if "effort" in row:
         label = f"{label} (effort to move: {row['effort']} of 5)"
+        label_zh = label_zh and f"{label_zh} (遷移工夫 {row['effort']}/5)"
     return Claim(
         table=table,
         key=key,
         kind=kind,
         label=label,
-        label_zh=row.get("label_zh"),
+        label_zh=label_zh,
         unit=row.get("unit"),
         wsgi=_shown(row.get("wsgi")),
         asgi=_shown(row.get("asgi", row.get("through"))),

@@ -18,11 +18,11 @@ import typer
 from rich.console import Console
 
 from gatebench import __version__
-from gatebench.cli import checks, containers, gates, listing, past, reports, runs
+from gatebench.cli import checks, containers, gates, listing, past, reports, runs, serving
 from gatebench.cli.terms import app
 from gatebench.errors import GatebenchError, Interrupted, MachineError, UsageError
 
-__all__ = ["app", "checks", "containers", "gates", "listing", "main", "past", "reports", "runs"]
+__all__ = ["app", "checks", "containers", "gates", "listing", "main", "past", "reports", "runs", "serving"]
 
 OF_A_PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)

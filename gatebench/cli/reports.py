@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gatebench import store
 from gatebench.cli.terms import app, out
 from gatebench.errors import UntrustedError, UsageError
-from gatebench.own import NAME as OWN_SCENARIO
 
 if TYPE_CHECKING:
     from gatebench.report import Built
+
+Format = Literal["terminal", "md", "csv", "json"]
 
 
 @app.command()
@@ -25,34 +26,55 @@ def report(
         Path | None, typer.Argument(help="A results file.", show_default="the newest in results/")
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("reports"),
+    lang: Annotated[str, typer.Option(help="The page's language: en or zh-Hant.")] = "en",
+    form: Annotated[
+        Format, typer.Option("--format", help="What is printed: the headline, all of it as Markdown, the cells.")
+    ] = "terminal",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Make index.html, report.md and tables/*.csv from a results file alone."""
     from gatebench import report as reports  # noqa: PLC0415 - matplotlib and pandas cost a second
 
-    path = results or _newest()
+    path = results or newest()
     if _is_gates(path):
         raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
-    built = reports.build(path, folder)
-    if {*store.read(path).scenarios} == {OWN_SCENARIO}:  # nobody published anything about it
-        _end(built)
-        return
+    built = reports.build(path, folder, lang)
+    _print(built, form)
+    if show:
+        webbrowser.open(built.page.resolve().as_uri())
+    # One without a valid trial is nothing to trust, whereas a session need not settle any row.
+    if not built.valid:
+        raise UntrustedError(f"The page {built.page} holds no figure: no trial is valid; it says why.")
+
+
+def _print(built: Built, form: Format) -> None:
+    if form == "md":
+        _plainly(built.markdown)
+    elif form == "csv":
+        _plainly(built.tables["cells"])
+    elif form == "json":
+        _plainly(json.dumps(built.judged, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        if built.headline:
+            out.print(_table(built))
+        _plainly(str(built.page))
+
+
+def _plainly(text: str) -> None:
+    out.print(text.rstrip("\n"), soft_wrap=True, highlight=False, markup=False)
+
+
+def _table(built: Built) -> Table:
     table = Table(title="The published comparison, measured here")
     for heading in ("row", "claimed", "WSGI", "ASGI", "factor", "verdict"):
         table.add_column(heading)
     for row in built.headline:
         table.add_row(*map(escape, (row.label, row.claimed, row.wsgi, row.asgi, row.factor, row.verdict)))
-    out.print(table)
-    _end(built)
+    return table
 
 
-def _end(built: Built) -> None:
-    """Name the page; one without a valid trial is nothing to trust, whereas a session need not settle any row."""
-    out.print(str(built.page), soft_wrap=True, highlight=False, markup=False)
-    if not built.valid:
-        raise UntrustedError(f"The page {built.page} holds no figure: no trial is valid; it says why.")
-
-
-def _newest() -> Path:
+def newest() -> Path:
+    """Give the newest results file that is no gate's; UsageError where there is none."""
     found = sorted(Path("results").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UsageError("There is no results file in results/; run `gatebench run` first, or name a file.")

@@ -86,7 +86,7 @@ class Rung:
 
     name: str
     stacks: tuple[str, str | None]  # with the layer, and without it; None where it is the first
-    cost_us: Estimate | None  # server CPU, µs a request; below 0 where the layer saves some
+    cost_us: Estimate | None  # CPU, µs a request; below 0 where the layer saves some
     note: str
 
 
@@ -96,10 +96,12 @@ class Ladder:
 
     part: str
     scenario: str
+    load: str
+    stack: str  # the one whose cost is the whole; of swaps the one with both
     side: str  # "wsgi", "asgi", or "swaps": from the one framework and server to the other
-    rungs: tuple[Rung, ...]
-    total_us: Estimate | None
     why: str  # how steps and total were made, or why there are none
+    rungs: tuple[Rung, ...] = ()
+    total_us: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,20 +5,24 @@ Knows the order of the steps. Must not know how a figure is computed, nor print.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from gatebench import attribution, claims, store, sweeps, tables
-from gatebench.report import page, published
-from gatebench.report.files import put
-from gatebench.report.published import Headline
-from gatebench.report.sections import Found, sections
+from gatebench import store, tables
+from gatebench.report import ledger, page
+from gatebench.report.files import put, put_copy
+from gatebench.report.found import Found, find
+from gatebench.report.language import ENGLISH, LANGUAGES, language
+from gatebench.report.ledger import Headline
 
-__all__ = ["Built", "Headline", "build"]
+__all__ = ["LANGUAGES", "Built", "Headline", "build"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
+RESULTS = Path("tables") / "results.jsonl"  # the trials themselves, beside the page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,55 +30,49 @@ class Built:
     """What was written, and what of it belongs in a terminal."""
 
     page: Path
+    markdown: str
+    tables: Mapping[str, str]  # as CSV, by name
+    judged: Mapping[str, Any]  # verdicts and cells, as JSON has them
     headline: tuple[Headline, ...]
-    figures: int  # headline rows with a measured figure
     valid: int  # trials
     trials: int
-    measuring_share: float | None  # of the session's wall time
     notices: tuple[str, ...]  # what was found wrong with the file and worked around
 
 
-def build(path: Path, out: Path) -> Built:
-    """Read one results file and write index.html, report.md and tables/*.csv into `out`.
+def build(path: Path, out: Path, lang: str = ENGLISH) -> Built:
+    """Read one results file and write index.html, report.md, tables/*.csv and the trials themselves into `out`.
 
-    The same file gives the same bytes. UsageError where the file cannot be read or `out` cannot be written.
+    The same file gives the same bytes. UsageError where the file cannot be read, `out` cannot be written, or there is
+    no page in `lang`.
     """
+    say = language(lang)
     session = store.read(path)
-    rows = claims.load()
-    compared = tables.comparisons(session)
-    swept = sweeps.sweeps(compared)
-    verdicts = claims.judge(rows, claims.gather(session, compared, swept))
-    shown = published.tables(verdicts)
-    found = Found(
-        session=session,
-        comparisons=compared,
-        claims=rows,
-        verdicts=verdicts,
-        sweeps=swept,
-        ladders=attribution.ladders(session),
-    )
-    values = page.content(session, shown, sections(found), compared)
+    found = find(session)
+    values = page.content(found, RESULTS.as_posix(), say)
     spoken = tables.capabilities(session)
     frames = {
         **({} if spoken.empty else {"capabilities": spoken}),
         "cells": tables.cells(session),
         "columns": tables.column_frame(),
-        "comparisons": tables.comparison_frame(compared),
+        "comparisons": tables.comparison_frame(found.comparisons),
         "runs": tables.runs(session),
         "void": tables.void(session),
     }
-    texts = {Path("tables") / f"{name}.csv": _csv(frame) for name, frame in frames.items()}
-    texts |= {Path("report.md"): page.markdown(values), Path("index.html"): page.html(values)}
+    csv = {name: _csv(frame) for name, frame in frames.items()}
+    texts = {Path("tables") / f"{name}.csv": text for name, text in csv.items()}
+    markdown = page.markdown(values, say)
+    texts |= {Path("report.md"): markdown, Path("index.html"): page.html(values, say)}
     for name, text in texts.items():
         put(out / name, text)
-    headline = published.headline(shown)
+    put_copy(path, out / RESULTS)
     return Built(
         page=out / "index.html",
-        headline=headline,
-        figures=sum(row.measured for row in headline),
-        valid=sum(run.status == "ok" for run in session.runs),
+        markdown=markdown,
+        tables=csv,
+        judged={"session": session.name, "verdicts": _verdicts(found), "cells": _records(frames["cells"])},
+        headline=ledger.headline(values["published"]),
+        valid=values["valid"],
         trials=len(session.runs),
-        measuring_share=page.measuring_share(session),
         notices=session.notices,
     )
 
@@ -82,3 +80,22 @@ def build(path: Path, out: Path) -> Built:
 def _csv(frame: pd.DataFrame) -> str:
     safe = frame.map(lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value)
     return safe.to_csv(index=False, lineterminator="\n")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give a table as JSON has it: missing is null, for JSON knows no NaN."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _verdicts(found: Found) -> list[dict[str, Any]]:
+    return [
+        {
+            "row": each.claim.name,
+            "claimed": {"wsgi": each.claim.wsgi, "asgi": each.claim.asgi, "factor": each.claim.factor},
+            "verdict": each.word,
+            "why": each.why,
+            "comparison": None if each.comparison is None else asdict(each.comparison),
+        }
+        for each in found.verdicts
+    ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from gatebench.errors import UsageError
 
 
-def put(path: Path, text: str, *, option: str = "--out") -> None:
+def put(path: Path, text: str | bytes, *, option: str = "--out") -> None:
     """Write a file whole or not at all: beside its place first, then over it.
 
     `option` is what another folder is given with.
@@ -20,7 +20,7 @@ def put(path: Path, text: str, *, option: str = "--out") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as beside:
             try:
-                beside.write(text.encode("utf-8"))
+                beside.write(text.encode("utf-8") if isinstance(text, str) else text)
                 beside.close()
                 Path(beside.name).chmod(0o644)
                 Path(beside.name).replace(path)
@@ -29,3 +29,10 @@ def put(path: Path, text: str, *, option: str = "--out") -> None:
                 raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}): give another folder with {option}.") from None
+
+
+def put_copy(source: Path, path: Path) -> None:
+    """Put a file's bytes elsewhere, whole or not at all; nothing where it lies there already."""
+    if path.exists() and path.samefile(source):
+        return
+    put(path, source.read_bytes())

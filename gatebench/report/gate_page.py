@@ -17,10 +17,9 @@ from gatebench.gate import AGAIN, CONFIRM, GATE, ratios
 from gatebench.gate.words import bound, interval, left_out, percent, where
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Estimate, Finding, Gate, Judgement, Part, Session, Setting
-from gatebench.report import figures
-from gatebench.report.figures import Panel
-from gatebench.report.published import Shown, shown
+from gatebench.report.drawing.changes import Panel, changes
 from gatebench.report.templating import html
+from gatebench.report.wording import Shown, shown
 
 PARTS = ("settings", "versions", "image")  # of a stack, as a session has them
 BESIDE = (
@@ -136,7 +135,7 @@ def _pictures(judgement: Judgement, session: Session, gate: Gate) -> Iterator[Pi
             description = f"{title}, change of each block in per cent; in all {', '.join(said) or 'no estimate'}"
             line = "; dashed: how much worse it may be" if margins else ""
             yield Picture(
-                drawing=figures.changes(part.replace(".", "-"), panels, description),
+                drawing=changes(part.replace(".", "-"), panels, description),
                 caption=f"{title}: a point a block; the line is the estimate, the band its interval{line}.",
             )
 

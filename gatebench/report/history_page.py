@@ -14,9 +14,9 @@ from markupsafe import Markup
 from gatebench.gate.words import percent
 from gatebench.history import ERROR, FEWEST, Room, Series, Step
 from gatebench.metrics import TABLE, blocks, show
-from gatebench.report import series as drawn
-from gatebench.report.published import Shown, shown
+from gatebench.report.drawing import series as drawn
 from gatebench.report.templating import html
+from gatebench.report.wording import Shown, shown
 
 MOST_DRAWN = 60  # cells; a page with hundreds of them would take minutes and many megabytes
 

@@ -4,10 +4,11 @@ Knows sessions, metrics and statistics; COLUMNS describes every column. A void o
 and trials are paired by their block, never by their place. Must not know claims or pages.
 """
 
+from gatebench.tables.beside import Measure, measures
 from gatebench.tables.columns import COLUMNS, column_frame
 from gatebench.tables.comparing import MEMORY, UNLIKE, comparisons
 from gatebench.tables.frames import capabilities, cells, comparison_frame, runs, void
-from gatebench.tables.grouping import block_values
+from gatebench.tables.grouping import Cell, block_values
 from gatebench.tables.meaning import ANSWERED, CONTAINED, HELD, KNOCKED, WAITING, compared_of, metrics_of
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "MEMORY",
     "UNLIKE",
     "WAITING",
+    "Cell",
+    "Measure",
     "block_values",
     "capabilities",
     "cells",
@@ -26,6 +29,7 @@ __all__ = [
     "compared_of",
     "comparison_frame",
     "comparisons",
+    "measures",
     "metrics_of",
     "runs",
     "void",

@@ -38,7 +38,7 @@ def _pairs(beside: list[Cell]) -> Iterator[tuple[Cell, Cell]]:
 
 def _compare(wsgi: Cell, asgi: Cell, metric: str) -> Comparison:
     theirs, ours = wsgi.values(metric), asgi.values(metric)
-    unlike = metric in MEMORY and _kept_differ(wsgi, asgi)
+    unlike = metric in MEMORY and kept_differ(wsgi, asgi)
     blocks = [] if unlike else sorted(ours.keys() & theirs.keys())
     pairs = [(theirs[block], ours[block]) for block in blocks]
     estimate = ratio(pairs)
@@ -72,7 +72,7 @@ def _gaps(wsgi: Cell, asgi: Cell, metric: str) -> Iterator[str]:
         yield from (f"{cell.key.stack}: {text}" for text in cell.reasons(metric))
 
 
-def _kept_differ(wsgi: Cell, asgi: Cell) -> bool:
+def kept_differ(wsgi: Cell, asgi: Cell) -> bool:
     """Tell whether two stacks kept different numbers of connections, by more than one in a hundred."""
     kept = [cell.estimate("connections") for cell in (wsgi, asgi)]
     values = sorted(each.value for each in kept if each is not None)

@@ -1,4 +1,4 @@
-"""The pages' figures: factors of one measure, what each stack reached, and a gate's changes block by block.
+"""Figures of rows: factors with their intervals, and what each stack reached; the blocks as dots.
 
 Knows estimates and how to draw them. Must not know files, claims or the page around.
 """
@@ -6,26 +6,22 @@ Knows estimates and how to draw them. Must not know files, claims or the page ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from gatebench.metrics import TIMES, show
 from gatebench.model import AnyInterface, Estimate
-from gatebench.report import svg
+from gatebench.report.drawing import svg
+from gatebench.report.drawing.looks import MARKERS, WIDTH_IN, fit, look
 
-WIDTH_IN = 4.8  # narrow enough for a telephone to show its text at a readable size
 ROW_IN, FOOT_IN = 0.22, 0.3
 SIDES_IN = 0.22  # for the line that says which side is better
 HEAD = 1.05  # height of a heading, in rows
-PANEL_IN, GAP_IN = 1.25, 0.5  # of changes: a panel's height, and what its title and the blocks' numbers take
-LONGEST = 50  # characters of a name that fit above a row
-MARKERS = "oDs^vP"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +44,16 @@ class Group:
     published: float | None = None
 
 
-def factors(name: str, groups: Sequence[Group], description: str) -> Markup:
+def factors(name: str, groups: Sequence[Group], description: str, say: Callable[[str], str] = str) -> Markup:
     """Draw how many times better ASGI is, metric by metric, on a logarithmic axis around 1."""
     with svg.drawing():
         keys = {line.series: line.label for group in groups for line in group.lines}
         rows = sum(len(group.lines) for group in groups)
         figure, axes = _canvas(rows, len(groups) + len(keys), FOOT_IN + SIDES_IN)
-        _factor_axis(axes, [value for group in groups for value in _extent(group)])
+        _factor_axis(axes, [value for group in groups for value in _extent(group)], say)
         top = 0.0
         for series, label in sorted(keys.items()):
-            colour, marker = _look(series)
+            colour, marker = look(series)
             place = axes.get_yaxis_transform()
             axes.plot([0.012], [top + 0.5], marker, color=colour, markersize=6, transform=place, clip_on=False)
             _text(axes, 0.035, top + 0.5, label, svg.MUTED)
@@ -69,7 +65,7 @@ def factors(name: str, groups: Sequence[Group], description: str) -> Markup:
                 height = [top - 0.05, top + len(group.lines) - 0.05]
                 axes.plot([group.published] * 2, height, color=svg.MUTED, linewidth=1.4, linestyle=(0, (2, 1.5)))
             for line in group.lines:
-                _line(axes, line, top + 0.4, _look(line.series), show(line.estimate.value, TIMES))
+                _line(axes, line, top + 0.4, look(line.series), show(line.estimate.value, TIMES))
                 top += 1
         axes.set_ylim(top + 0.2, -0.1)
         return svg.inline(figure, name, description)
@@ -93,55 +89,6 @@ def values(name: str, lines: Sequence[Line], unit: str, description: str) -> Mar
             top += 1
         axes.set_ylim(top + 0.2, -0.1)
         return svg.inline(figure, name, description)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One metric of two arms block by block, as factors of the second over the first."""
-
-    title: str
-    blocks: Mapping[int, float]
-    estimate: Estimate | None
-    margin: float | None = None  # the factor from which on it is worse than it may be
-
-
-def changes(name: str, panels: Sequence[Panel], description: str) -> Markup:
-    """Draw each block's change in per cent, the interval as a band and the margin as a line, a panel a metric."""
-    with svg.drawing():
-        height = len(panels) * (PANEL_IN + GAP_IN) + 0.1
-        figure = Figure(figsize=(WIDTH_IN, height), facecolor="none")
-        for number, panel in enumerate(panels):
-            bottom = height - (number + 1) * (PANEL_IN + GAP_IN) + 0.5 * GAP_IN
-            axes = figure.add_axes((0.12, bottom / height, 0.86, PANEL_IN / height), facecolor="none")
-            _change_panel(axes, panel, number)
-        return svg.inline(figure, name, description)
-
-
-def _change_panel(axes: Axes, panel: Panel, series: int) -> None:
-    colour, marker = _look(series)
-    axes.spines[["left", "right", "top", "bottom"]].set_visible(False)
-    axes.tick_params(color=svg.RULE, labelcolor=svg.MUTED, length=0)
-    axes.grid(axis="y", which="major", color=svg.RULE, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+,g} %" if value else "0 %")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    axes.locator_params(axis="y", nbins=4)
-    axes.axhline(0, color=svg.MUTED, linewidth=1)
-    found = panel.estimate
-    if found is not None:
-        if found.low is not None and found.high is not None:
-            axes.axhspan(_percent(found.low), _percent(found.high), color=colour, alpha=0.16, linewidth=0)
-        axes.axhline(_percent(found.value), color=colour, linewidth=1.4)
-    if panel.margin is not None:
-        axes.axhline(_percent(panel.margin), color=svg.INK, linewidth=1.2, linestyle=(0, (4, 2)))
-    heights = [_percent(factor) for factor in panel.blocks.values()]
-    axes.scatter(list(panel.blocks), heights, s=11, marker=marker, color=colour, alpha=0.75, linewidth=0, zorder=3)
-    axes.set_xlim(-0.7, max(panel.blocks, default=0) + 0.7)
-    axes.text(0, 1.06, _fit(panel.title), transform=axes.transAxes, va="bottom", color=svg.INK)
-
-
-def _percent(factor: float) -> float:
-    return 100 * (factor - 1)
 
 
 def _canvas(rows: int, heads: int, foot_in: float) -> tuple[Figure, Axes]:
@@ -173,12 +120,7 @@ def _line(axes: Axes, line: Line, height: float, look: tuple[str, str], text: st
 def _text(axes: Axes, x: float, height: float, text: str, colour: str = svg.INK) -> None:
     behind = {"facecolor": svg.PAPER, "edgecolor": "none", "pad": 0.8}  # the grid does not run through it
     place = axes.get_yaxis_transform()
-    axes.text(x, height, _fit(text), transform=place, va="center", color=colour, clip_on=False, bbox=behind)
-
-
-def _look(series: int) -> tuple[str, str]:
-    """Give colour and marker of a series: either alone tells them apart."""
-    return svg.SERIES[series % len(svg.SERIES)], MARKERS[series % len(MARKERS)]
+    axes.text(x, height, fit(text), transform=place, va="center", color=colour, clip_on=False, bbox=behind)
 
 
 def _extent(group: Group) -> list[float]:
@@ -188,7 +130,7 @@ def _extent(group: Group) -> list[float]:
     return [*ends, *(value for line in group.lines for value in line.blocks.values()), group.published or 1.0]
 
 
-def _factor_axis(axes: Axes, values: Sequence[float]) -> None:
+def _factor_axis(axes: Axes, values: Sequence[float], say: Callable[[str], str]) -> None:
     low, high = min(0.5, *values) / 1.15, max(2.0, *values) * 1.15
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -200,11 +142,5 @@ def _factor_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}{TIMES}")
     axes.axvline(1, color=svg.MUTED, linewidth=1)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": svg.MUTED}
-    axes.annotate("← WSGI better", (0, 0), (0, -32), ha="left", **place)
-    axes.annotate("ASGI better →", (1, 0), (0, -32), ha="right", **place)
-
-
-def _fit(text: str) -> str:
-    """Make a name fit a row: one line, not too long, nothing a page could not show."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"
+    axes.annotate(say("← WSGI better"), (0, 0), (0, -32), ha="left", **place)
+    axes.annotate(say("ASGI better →"), (1, 0), (0, -32), ha="right", **place)

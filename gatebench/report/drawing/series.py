@@ -18,9 +18,10 @@ from gatebench.gate.words import percent
 from gatebench.history import Series
 from gatebench.metrics import TABLE, show
 from gatebench.model import Estimate
-from gatebench.report import svg
+from gatebench.report.drawing import svg
+from gatebench.report.drawing.looks import WIDTH_IN
 
-WIDTH_IN, PANEL_IN, HEAD_IN, FOOT_IN = 4.8, 1.2, 0.3, 0.3
+PANEL_IN, HEAD_IN, FOOT_IN = 1.2, 0.3, 0.3
 DATES = 4  # below the sessions, so that they do not touch
 ROOM = 0.3  # above and below them, as a share of their range
 NARROWEST = 0.04  # share of a figure that an axis shows at least: what lies within looks steady, and is

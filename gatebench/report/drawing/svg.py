@@ -44,6 +44,11 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def series(number: int) -> str:
+    """Give the name of what belongs to one of a figure's series, so that a page can find it."""
+    return f"series:{number}"
+
+
 def inline(figure: Figure, name: str, description: str) -> Markup:
     """Give a figure as an `svg` element; `name` is unique on the page, `description` is read out in its stead."""
     FigureCanvasSVG(figure)
@@ -57,6 +62,7 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     for pattern, new in (
         (r"<metadata>.*?</metadata>", ""),
         (r"<style[^>]*>.*?</style>", ""),  # it would style the whole page; style.css has the same for figures
+        (r'<g id="series:(\d+)">', r'<g class="series" data-series="\1">'),
         (r'<g id="[^"]*">', "<g>"),
         (r' id="([^"]*)"', rf' id="{name}-\1"'),
         (r"url\(#", f"url(#{name}-"),

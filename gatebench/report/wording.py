@@ -1,0 +1,96 @@
+"""Figures, factors and tables in words.
+
+Knows estimates and how they are shown. Must not know sessions or how a page looks.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from gatebench.metrics import TIMES, show, show_estimate
+from gatebench.model import Comparison, Estimate
+from gatebench.report.language import ENGLISH, Language
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A figure in words, with its interval below."""
+
+    value: str
+    interval: str = ""
+    order: float | None = None  # what it is sorted by
+
+
+NOTHING = Shown(value="—")
+PLAIN = Language(ENGLISH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure with its caption."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table: a name and a row of figures in words each."""
+
+    title: str
+    corner: str  # what the names are
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Shown, ...]], ...]
+    notes: tuple[str, ...] = ()  # made by other rooms
+
+
+def shown(estimate: Estimate | None, unit: str, say: Language = PLAIN) -> Shown:
+    """Put a figure and its interval in words, with no digit that the interval does not support."""
+    if estimate is None:
+        return NOTHING
+    value, low, high = (say.told(text) for text in show_estimate(estimate, unit))
+    if not low:
+        return Shown(value=value, interval=say("no interval"), order=estimate.value)
+    if estimate.low == estimate.high:
+        return Shown(value=value, interval=say("the same in all blocks"), order=estimate.value)
+    return Shown(value=value, interval=say("{low} to {high}", low=_bare(low, high), high=high), order=estimate.value)
+
+
+def _bare(low: str, high: str) -> str:
+    """Leave out the unit of an interval's lower end where it is that of the upper."""
+    number = low.rstrip(string.ascii_letters + "/%µ " + TIMES)
+    return number if number and low.removeprefix(number) == high.lstrip(string.digits + ".,-") else low
+
+
+def figure(value: float | None, unit: str, say: Language) -> str:
+    """Put a bare figure in words."""
+    return say.told(show(value, unit))
+
+
+def line(estimate: Estimate | None, unit: str, say: Language) -> str:
+    """Put a figure and its interval in one line."""
+    made = shown(estimate, unit, say)
+    return f"{made.value} ({made.interval})" if made.interval else made.value
+
+
+def bounded(factor: Shown, comparison: Comparison) -> Shown:
+    """Mark a factor of connections as a bound, where one side kept all that were offered."""
+    if comparison.ratio is None or comparison.asgi_at_limit == comparison.wsgi_at_limit:
+        return factor
+    return replace(factor, value=f"{'≥' if comparison.asgi_at_limit else '≤'} {factor.value}")
+
+
+def times(estimate: Estimate | None, say: Language) -> Shown:
+    """Put a factor in words."""
+    return shown(estimate, TIMES, say)
+
+
+def apart(estimate: Estimate | None) -> int:
+    """Tell whether a factor lies above 1 (1), below (-1), or its interval leaves that open (0)."""
+    if estimate is None:
+        return 0
+    return ((estimate.low or 0.0) > 1) - ((estimate.high or math.inf) < 1)

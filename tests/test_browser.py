@@ -1,0 +1,230 @@
+"""The page as a reader meets it: in a real browser, with a keyboard, in the dark, on a telephone, on paper."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import everything
+import pytest
+import sessions
+from axe_playwright_python.sync_playwright import Axe
+from browsing import Opened, browser, opened, shot
+from playwright.sync_api import Browser, expect
+from test_report import evil_session
+
+from gatebench import report, serving
+from gatebench.metrics import TIMES
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    file = sessions.write(folder, everything.session(parts=everything.parts(blocks=3)))
+    return {lang: report.build(file, folder / lang, lang).page for lang in report.LANGUAGES}
+
+
+@pytest.fixture
+def page(chromium: Browser, pages: dict[str, Path]) -> Iterator[Opened]:
+    with opened(chromium, pages["en"].as_uri(), viewport={"width": 1280, "height": 900}) as made:
+        yield made
+
+
+def rows(made: Opened) -> list[str]:
+    return made.page.locator("#cells tbody tr summary").all_inner_texts()
+
+
+def test_the_page_opens_without_an_error_and_asks_for_nothing_but_itself(
+    page: Opened, pages: dict[str, Path]
+) -> None:
+    assert page.problems == []
+    assert page.asked == [pages["en"].as_uri()]
+    shot(page, "page")
+
+
+def test_no_other_script_or_style_runs(page: Opened) -> None:
+    tried = page.page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.broken = true";
+        document.body.append(script);
+        return window.broken === true;
+    }""")
+    assert tried is False
+    assert any("Content Security Policy" in problem for problem in page.problems)
+
+
+def test_the_table_of_cells_is_filtered_sorted_and_searched(page: Opened) -> None:
+    every = len(rows(page))
+    page.page.select_option("#filters select[name=scenario]", "wait")
+    assert 0 < len(rows(page)) < every
+    page.page.fill("#filters input[name=q]", "fastapi")
+    assert set(rows(page)) == {sessions.FASTAPI}
+    head = page.page.locator("#cells thead th", has_text="Requests per second")
+    head.click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    loads = page.page.locator("#cells tbody tr td:nth-child(3)").all_inner_texts()
+    assert loads[0] == "closed(1)"
+    assert page.page.locator("#count").inner_text() == f"{len(rows(page))} of {every} rows"
+    page.page.locator("#filters button[name=clear]").click()
+    expect(page.page.locator("#count")).to_have_text(f"{every} of {every} rows")
+
+
+def test_a_view_can_be_linked(page: Opened, chromium: Browser) -> None:
+    page.page.select_option("#filters select[name=part]", "servers.order")
+    page.page.select_option("#filters select[name=base]", "raw_wsgi+gunicorn-gthread")
+    page.page.uncheck("#filters input[name=column][value='5']")
+    page.page.locator("#cells thead th", has_text="Requests per second").click()
+    page.page.locator("#cells thead th", has_text="Requests per second").click()
+    page.page.wait_for_url("**sort=5.desc")
+    address = page.page.url
+    with opened(chromium, address) as again:
+        assert again.problems == []
+        assert rows(again) == rows(page)
+        assert again.page.input_value("#filters select[name=base]") == "raw_wsgi+gunicorn-gthread"
+        assert "Connections kept" not in again.page.locator("#cells thead").inner_text()
+        assert rows(again)[0] == "raw_asgi+uvicorn"
+        rates = again.page.locator("#cells tbody td:nth-child(6)").all_inner_texts()
+        assert all(TIMES in rate for rate in rates)
+        assert [rate.strip() for rate in rates].count(f"1{TIMES}") == 1
+
+
+def test_a_broken_link_shows_everything(chromium: Browser, pages: dict[str, Path]) -> None:
+    broken = "#explore?scenario=%00&sort=99.up&base=nobody&hide=x&part=%3Cscript%3E"
+    with opened(chromium, pages["en"].as_uri() + broken) as made:
+        assert made.problems == []
+        assert len(rows(made)) > 100
+
+
+def test_evidence_leads_to_its_cell_and_opens_it(page: Opened) -> None:
+    page.page.locator("#ledger .evidence a").first.click()
+    anchor = page.page.url.partition("#")[2]
+    row = page.page.locator(f"#{anchor}")
+    assert row.is_visible()
+    assert row.locator("details").get_attribute("open") is not None
+    assert "gatebench run --plan" in row.inner_text()
+
+
+def test_a_question_is_answered_for_the_scenario_and_load_that_were_asked(page: Opened) -> None:
+    page.page.select_option("#question select[name=scenario]", "wait")
+    page.page.select_option("#question select[name=load]", "closed(2000)")
+    seen = [each for each in page.page.locator("details.question").all() if each.is_visible()]
+    assert len(seen) == 1
+    text = seen[0].inner_text()
+    assert "2,000 users" in text
+    assert "is ahead" in text or "not told apart" in text
+
+
+def test_a_stack_can_be_taken_out_of_a_figure(page: Opened) -> None:
+    figure = page.page.locator("#curves figure").first
+    box = figure.locator("input[type=checkbox]").first
+    box.uncheck()
+    assert figure.locator(".series.faint").count() > 0
+    box.check()
+    assert figure.locator(".series.faint").count() == 0
+
+
+def test_everything_is_reached_by_keyboard_and_the_first_step_skips_to_the_figures(page: Opened) -> None:
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate("document.activeElement.className") == "skip"
+    page.page.keyboard.press("Enter")
+    assert page.page.url.endswith("#main")
+    summary = page.page.locator("#cells summary").first
+    summary.focus()
+    page.page.keyboard.press("Enter")
+    assert page.page.locator("#cells details[open]").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("lang", report.LANGUAGES)
+def test_axe_finds_no_violation(chromium: Browser, pages: dict[str, Path], lang: str, scheme: str) -> None:
+    with opened(chromium, pages[lang].as_uri(), color_scheme=scheme, bypass_csp=True) as made:
+        found = Axe().run(made.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+        assert found.violations_count == 0, found.generate_report()
+        shot(made, f"{lang}-{scheme}")
+
+
+def test_axe_would_find_one(chromium: Browser, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text('<html><title>x</title><body><img src=""><p style="color:#999">faint</p></body></html>')
+    with opened(chromium, bad.as_uri()) as made:
+        assert Axe().run(made.page).violations_count >= 2
+
+
+def test_on_a_telephone_nothing_is_wider_than_the_screen(chromium: Browser, pages: dict[str, Path]) -> None:
+    with opened(chromium, pages["en"].as_uri(), viewport={"width": 360, "height": 740}) as made:
+        assert made.page.evaluate("document.documentElement.scrollWidth") <= 360
+        shot(made, "telephone")
+
+
+def test_with_scripts_off_every_figure_and_table_is_there(chromium: Browser, pages: dict[str, Path]) -> None:
+    with opened(chromium, pages["en"].as_uri(), java_script_enabled=False) as made:
+        assert made.problems == []
+        assert made.page.locator("#cells tbody tr").count() > 100
+        assert made.page.locator("#cells tbody tr").last.is_visible()
+        assert made.page.locator("svg").count() > 5
+        assert made.page.locator("#filters").is_hidden()
+        assert made.page.locator("#question").is_hidden()
+        made.page.locator("#cells summary").first.click()
+        assert "gatebench run --plan" in made.page.locator("#cells details[open]").inner_text()
+        shot(made, "scripts-off")
+
+
+def test_in_chinese_the_page_says_so_and_speaks_it(chromium: Browser, pages: dict[str, Path]) -> None:
+    with opened(chromium, pages["zh-Hant"].as_uri()) as made:
+        assert made.problems == []
+        assert made.page.locator("html").get_attribute("lang") == "zh-Hant"
+        assert "簡單請求" in made.page.locator("#ledger").inner_text()
+        assert "published comparison" not in made.page.locator("h2").first.inner_text()
+
+
+def test_on_paper_every_part_is_there(chromium: Browser, pages: dict[str, Path], tmp_path: Path) -> None:
+    with opened(chromium, pages["en"].as_uri()) as made:
+        made.page.emulate_media(media="print")
+        assert made.page.locator("nav").is_hidden()
+        assert made.page.locator("#filters").is_hidden()
+        made.page.pdf(path=tmp_path / "page.pdf")
+        assert (tmp_path / "page.pdf").stat().st_size > 10_000
+
+
+def test_a_session_is_seen_while_it_grows(chromium: Browser, tmp_path: Path) -> None:
+    lines = sessions.write(tmp_path, sessions.session(blocks=2)).read_text(encoding="utf-8").splitlines(keepends=True)
+    growing = tmp_path / "growing.jsonl"
+    growing.write_text("".join(lines[:4]), encoding="utf-8")
+    with serving.server(lambda: growing, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with opened(chromium, f"http://{serving.HOST}:{server.server_address[1]}/") as made:
+                expect(made.page.locator("#summary")).to_contain_text("3 of 36 trials")
+                growing.write_text("".join(lines), encoding="utf-8")
+                expect(made.page.locator("#summary")).to_contain_text("36 of 36 trials", timeout=15_000)
+                expect(made.page.locator("#rows tr")).to_have_count(18)
+                assert made.problems == []
+                assert all(address.startswith(f"http://{serving.HOST}:") for address in made.asked)
+                assert Axe().run(made.page).violations_count == 0
+                shot(made, "serve")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_nothing_that_a_file_says_runs_or_leaves_the_page(chromium: Browser, tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, evil_session())
+    page = report.build(file, tmp_path / "page").page
+    with opened(chromium, page.as_uri()) as made:
+        for summary in made.page.locator("summary").all()[:20]:
+            if summary.is_visible():
+                summary.click()
+        assert made.problems == []
+        assert made.asked == [page.as_uri()]
+        links = made.page.evaluate("[...document.links].map((link) => link.getAttribute('href'))")
+        assert all(link.startswith(("#", "tables/")) for link in links)

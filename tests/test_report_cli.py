@@ -1,0 +1,82 @@
+"""What `gatebench report` prints, opens and refuses."""
+
+import csv
+import io
+import json
+import webbrowser
+from pathlib import Path
+
+import pytest
+import sessions
+from sessions import FASTAPI, SYNC
+from typer.testing import CliRunner, Result
+
+from gatebench.cli import app
+from gatebench.errors import UsageError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return sessions.write(
+        tmp_path / "results", sessions.session(stacks=(SYNC, FASTAPI), measures=("plain closed(64)",), blocks=6)
+    )
+
+
+def reported(file: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["report", str(file), "--out", str(file.parent / "page"), *options])
+
+
+def test_the_terminal_shows_the_headline_and_the_page(file: Path) -> None:
+    done = reported(file)
+    assert done.exit_code == 0
+    assert "The published comparison, measured here" in done.stdout
+    assert done.stdout.rstrip().endswith("index.html")
+
+
+def test_markdown_is_the_twin_of_the_page(file: Path) -> None:
+    done = reported(file, "--format", "md")
+    assert done.stdout.rstrip() == (file.parent / "page" / "report.md").read_text(encoding="utf-8").rstrip()
+
+
+def test_csv_is_the_table_of_cells(file: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(reported(file, "--format", "csv").stdout)))
+    assert {row["stack"] for row in rows} == {SYNC, FASTAPI}
+    assert {"rate_rps", "cpu_us_per_request"} <= {row["metric"] for row in rows}
+
+
+def test_json_has_verdicts_and_cells_and_no_nan(file: Path) -> None:
+    said = json.loads(reported(file, "--format", "json").stdout)
+    simple = next(each for each in said["verdicts"] if each["row"] == "performance.simple")
+    assert simple["claimed"] == {"wsgi": "10,000", "asgi": "40,000", "factor": 4.0}
+    assert simple["comparison"]["wsgi"] == SYNC
+    lacking = [each for each in said["cells"] if each["value"] is None]
+    assert all(each["low"] is None for each in lacking)
+
+
+def test_a_format_that_is_none_is_refused(file: Path) -> None:
+    assert reported(file, "--format", "pdf").exit_code == 2
+
+
+def test_a_page_in_chinese_is_asked_for_by_its_language(file: Path) -> None:
+    assert reported(file, "--lang", "zh-Hant").exit_code == 0
+    assert '<html lang="zh-Hant">' in (file.parent / "page" / "index.html").read_text(encoding="utf-8")
+    refused = reported(file, "--lang", "tlh")
+    assert isinstance(refused.exception, UsageError)
+    assert "one of en, zh-Hant" in str(refused.exception)
+
+
+def test_the_page_is_opened_where_that_is_asked_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", seen.append)
+    reported(file)
+    assert seen == []
+    reported(file, "--open")
+    assert seen == [(file.parent / "page" / "index.html").as_uri()]
+
+
+def test_the_results_may_lie_where_the_page_goes(file: Path) -> None:
+    out = file.parent / "page"
+    assert reported(file).exit_code == 0
+    again = CliRunner().invoke(app, ["report", str(out / "tables" / "results.jsonl"), "--out", str(out)])
+    assert again.exit_code == 0
+    assert (out / "tables" / "results.jsonl").read_bytes() == file.read_bytes()
