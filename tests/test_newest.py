@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import sessions
 from gates import flat, gate_session
+from pages import without_scripts
 from typer.testing import CliRunner, Result
 
 from gatebench.cli import app
@@ -54,7 +55,7 @@ def test_the_newest_results_are_reported_whatever_gate_came_after_them(here: Pat
     put(here / "results", gate_session(flat(0.0, 10)), age_s=10)
     done = reported()
     assert done.exception is None
-    page = (here / "page" / "index.html").read_text("utf-8")
+    page = without_scripts((here / "page" / "index.html").read_text("utf-8"))
     assert ("newer" in page, "older" in page) == (True, False)
 
 
