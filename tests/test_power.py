@@ -429,6 +429,16 @@ def test_live_gates_alone_make_a_page(wanted: recording.Wanted, tmp_path: Path) 
     assert figure.exists()
 
 
+def test_a_live_gate_that_is_under_way_has_said_nothing_yet(wanted: recording.Wanted, tmp_path: Path) -> None:
+    live(wanted, variant="slow10", times=2, budget_s=60, told=quiet, kept=quiet, judged=quiet)
+    first, cut = sorted(wanted.out.glob("*.jsonl"))
+    whole = cut.read_text(encoding="utf-8").splitlines(keepends=True)
+    cut.write_text("".join(whole[:-1]), encoding="utf-8")
+    text = reporting.report(wanted.out, tmp_path, Settings(gates=20))[0].read_text(encoding="utf-8")
+    assert first.name in text
+    assert cut.name not in text
+
+
 def test_the_same_recording_gives_the_same_page(wanted: recording.Wanted, tmp_path: Path) -> None:
     recording.record(wanted, quiet, quiet)
     pages = [

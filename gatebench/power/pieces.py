@@ -95,7 +95,10 @@ def recording(folder: Path) -> Recording:
     sessions = [(path.name, store.read(path)) for path in sorted(folder.glob("*.jsonl"))]
     sessions.sort(key=lambda one: one[1].started_at)
     pieces = [(name, session) for name, session in sessions if session.plan.name == PLAN]
-    live = [(name, session) for name, session in sessions if session.gate is not None]
+    # A gate that is under way, or was killed, has said nothing yet.
+    live = [
+        (name, session) for name, session in sessions if session.gate is not None and session.ended_at is not None
+    ]
     if not pieces and not live:
         raise UsageError(f"{folder} holds no recording: `python -m gatebench.power record` makes one.")
     _check(sessions)
