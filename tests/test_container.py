@@ -417,17 +417,17 @@ def test_a_generator_in_a_container_measures_as_well(
     who = invented(
         backend=backend, driver=ContainedLocust(backend=backend), contract=measured.conductor.parties.contract
     )
-    alone = varied(PLAN, stacks=(WSGI,), container=Containment(network=network))
+    # Long enough for looks at memory, twice a second at most, whatever else this machine does.
+    alone = varied(PLAN, stacks=(WSGI,), container=Containment(network=network), window_s=2.0)
     with opened(tree, alone, who, name="s", told=lambda _: None) as (header, conductor):
         run = valid(conductor, WSGI)
     assert remains(engine) == []
     assert header.surroundings["network"] == network
     assert header.ceilings.keys() == {"keep-alive"}
-    # Of a short window the lag of the loop's round is not said.
-    assert figures(measured.runs[WSGI]) - figures(run) <= {"generator_loop_lag_s"}
+    assert figures(measured.runs[WSGI]) <= figures(run)
     assert run.generator.cpu_s
     assert run.generator_delay_share is not None
-    assert run.window_s == pytest.approx(PLAN.parts[0].window_s, rel=0.2)
+    assert run.window_s == pytest.approx(2.0, rel=0.2)
 
 
 @pytest.mark.slow
