@@ -15,7 +15,7 @@ histogram stats nothing changes
 metrics toml machine records
 declare
 stacks
-plan envs validity store own catalogue
+plan envs validity store own catalogue joining
 backends
 contract limits
 protocols
@@ -53,6 +53,7 @@ JUDGING = {
     "notebook",
     "report",
     "serving",
+    "joining",
 }
 MEASURING = {
     "backends",

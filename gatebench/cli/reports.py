@@ -23,7 +23,11 @@ Format = Literal["terminal", "md", "csv", "json"]
 @app.command()
 def report(
     results: Annotated[
-        Path | None, typer.Argument(help="A results file.", show_default="the newest in results/")
+        list[Path] | None,
+        typer.Argument(
+            help="A results file; or several of one machine, whose parts make one page.",
+            show_default="the newest in results/",
+        ),
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("reports"),
     lang: Annotated[str, typer.Option(help="The page's language: en or zh-Hant.")] = "en",
@@ -35,10 +39,11 @@ def report(
     """Make index.html, report.md and tables/*.csv from a results file alone."""
     from gatebench import report as reports  # noqa: PLC0415 - matplotlib and pandas cost a second
 
-    path = results or newest()
-    if _is_gates(path):
-        raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
-    built = reports.build(path, folder, lang)
+    paths = results or [newest()]
+    for path in paths:
+        if _is_gates(path):
+            raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
+    built = reports.build(paths, folder, lang)
     _print(built, form)
     if show:
         webbrowser.open(built.page.resolve().as_uri())

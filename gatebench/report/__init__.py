@@ -1,11 +1,11 @@
-"""One results file to one page, its Markdown twin and its tables.
+"""Results files to one page, its Markdown twin and its tables.
 
 Knows the order of the steps. Must not know how a figure is computed, nor print.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from gatebench import store, tables
+from gatebench.joining import joined
 from gatebench.report import ledger, page
 from gatebench.report.files import put, put_copy
 from gatebench.report.found import Found, find
@@ -22,7 +23,7 @@ from gatebench.report.ledger import Headline
 __all__ = ["LANGUAGES", "Built", "Headline", "build"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
-RESULTS = Path("tables") / "results.jsonl"  # the trials themselves, beside the page
+TABLES = Path("tables")  # beside the page, with the trials themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,18 @@ class Built:
     notices: tuple[str, ...]  # what was found wrong with the file and worked around
 
 
-def build(path: Path, out: Path, lang: str = ENGLISH) -> Built:
-    """Read one results file and write index.html, report.md, tables/*.csv and the trials themselves into `out`.
+def build(paths: Path | Sequence[Path], out: Path, lang: str = ENGLISH) -> Built:
+    """Read a results file, or several of one machine, and write index.html, report.md and tables/ into `out`.
 
-    The same file gives the same bytes. UsageError where the file cannot be read, `out` cannot be written, or there is
-    no page in `lang`.
+    The same files give the same bytes. UsageError where a file cannot be read, files do not fit together, `out`
+    cannot be written, or there is no page in `lang`.
     """
     say = language(lang)
-    session = store.read(path)
+    files = [paths] if isinstance(paths, Path) else list(paths)
+    session = joined([store.read(path) for path in files])
     found = find(session)
-    values = page.content(found, RESULTS.as_posix(), say)
+    copies = {TABLES / f"results{f'-{place}' if place else ''}.jsonl": path for place, path in enumerate(files)}
+    values = page.content(found, tuple(copy.as_posix() for copy in copies), say)
     spoken = tables.capabilities(session)
     frames = {
         **({} if spoken.empty else {"capabilities": spoken}),
@@ -59,12 +62,13 @@ def build(path: Path, out: Path, lang: str = ENGLISH) -> Built:
         "void": tables.void(session),
     }
     csv = {name: _csv(frame) for name, frame in frames.items()}
-    texts = {Path("tables") / f"{name}.csv": text for name, text in csv.items()}
+    texts = {TABLES / f"{name}.csv": text for name, text in csv.items()}
     markdown = page.markdown(values, say)
     texts |= {Path("report.md"): markdown, Path("index.html"): page.html(values, say)}
     for name, text in texts.items():
         put(out / name, text)
-    put_copy(path, out / RESULTS)
+    for copy, path in copies.items():
+        put_copy(path, out / copy)
     return Built(
         page=out / "index.html",
         markdown=markdown,

@@ -23,8 +23,8 @@ SCRIPTS = ("dataTables.min.js", "page.js")
 FILES = ("cells", "comparisons", "runs", "void")  # beside the page, always
 
 
-def content(found: Found, source: str, say: Language) -> dict[str, Any]:
-    """Give everything the templates show, by name; `source` is the name of the results file beside the page."""
+def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, Any]:
+    """Give everything the templates show, by name; `sources` names the results files beside the page."""
     session = found.session
     valid = sum(run.status == "ok" for run in session.runs)
     # Nobody published anything about an app of one's own.
@@ -58,7 +58,7 @@ def content(found: Found, source: str, say: Language) -> dict[str, Any]:
         "matrices": setup.matrices(found, say),
         "rejected": setup.rejected(found),
         "files": (*FILES, *(("capabilities",) if any(run.capabilities for run in session.runs) else ()), "columns"),
-        "source": source,
+        "sources": sources,
         "loads": _loads(session, say),
     }
 
