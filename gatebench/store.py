@@ -222,6 +222,8 @@ class _Reading:
         elif kind == "run":
             run = reader.decode(record, Run, "")
             self.runs.append(self._checked(number, run))
+            if run.number != len(self.runs) - 1:
+                raise Mismatch("number", run.number, f"{len(self.runs) - 1}: a line was lost, or is not in its place")
         elif kind == "resumed":
             resumed = reader.decode(record, _Resumed, "")
             _check_time(resumed.at, "at")

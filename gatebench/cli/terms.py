@@ -5,6 +5,7 @@ Knows typer and rich. Must not know what a verb does.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -29,7 +30,18 @@ app = typer.Typer(
     "3 no valid trial, or a gate that is unsure; 4 the machine, a service or gatebench itself failed; "
     "130 interrupted, results so far kept.",
 )
-out = Console(emoji=False) if sys.stdout.isatty() else Console(width=WIDE, emoji=False)
+
+
+class Terminal(Console):
+    """A console that whoever reads it may leave early: the exit code is that of what was done."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more, and let the verb come to its end."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+out = Terminal(emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 Root = Annotated[
     Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.", show_default="here")

@@ -59,7 +59,8 @@ def recorded(
         budget_s=0.0,
         confirm=False,
     )
-    made = _joined(arms, gate, list(chosen), list(chosen.values()), runs)
+    numbered = tuple(replace(run, number=number) for number, run in enumerate(runs))
+    made = _joined(arms, gate, list(chosen), list(chosen.values()), numbered)
     return replace(made, notices=(*made.notices, *notices))
 
 
@@ -125,7 +126,8 @@ def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tu
         _check_apart(one, other, base, head)
         if base is None and head is None:
             base = head = _common(one, other)
-    base, head = base or head or "", head or base or ""  # of two files one name may do for both
+    # Of two files one name may do for both; an empty one is a name that there is not.
+    base, head = (head if base is None else base) or "", (base if head is None else head) or ""
     for name, session, option in ((base, one, "--base"), (head, other, "--head")):
         if name not in _stacks(session):
             raise UsageError(
