@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gatebench.metrics import three
 from gatebench.model import AnyInterface, Estimate, Ladder, Part, Rung, Session
 from gatebench.stats import mean_interval
 from gatebench.tables import block_values, measures
@@ -20,6 +19,10 @@ PLAIN = "plain"  # the scenario that asks for nothing but an answer
 BARE = {"wsgi": "raw_wsgi", "asgi": "raw_asgi"}  # apps that are no framework
 CORES = {"flask": "werkzeug", "fastapi": "starlette"}  # what a framework is built on, where that is an app here
 SERVER, CORE, FRAMEWORK, DRIVER, SERVICE = "server and interface", "routing core", "framework", "driver", "service"
+LAYERS = (SERVER, CORE, FRAMEWORK, DRIVER, SERVICE)  # from the bottom up
+OTHER_SERVER, OTHER_FRAMEWORK = "server by bridge", "framework by bridge"
+TOGETHER = "both without bridge"
+SHARES = ("share of the server", "share of the framework")
 CORNERS = (  # neither swapped, the server, the framework, both
     "flask+gunicorn-gthread",
     "flask+uvicorn[bridge=a2wsgi]",
@@ -32,8 +35,9 @@ HOW = (
 )
 OF_LAYERS = "the total is measured itself; "
 OF_SWAPS = (
-    "the total is what the one pair costs above the other; each effect is averaged over both orders, server first "
-    "and framework first, and what the bridges cost is within; "
+    "the total is what the one pair costs above the other; its first two steps are measured, each through a bridge, "
+    "and the third is what is left: no bridge any more, and what servers and frameworks do to each other; "
+    "a share is averaged over both orders, server first and framework first, and has half of the third step in it; "
 )
 
 Blocks = Mapping[int, float]
@@ -64,6 +68,19 @@ def ladders(session: Session) -> tuple[Ladder, ...]:
         else:
             found += list(_of_part(session, part))
     return tuple(found)
+
+
+def above_server(ladder: Ladder) -> Estimate | None:
+    """Give what a stack costs above its server and interface; None where that is not known."""
+    return mean_interval([*above_by_block(ladder).values()])
+
+
+def above_by_block(ladder: Ladder) -> Blocks:
+    """Give what a stack costs above its server and interface, block by block."""
+    bottom = next((rung for rung in ladder.rungs if rung.name == SERVER), None)
+    if bottom is None:
+        return {}
+    return {block: whole - bottom.blocks[block] for block, whole in ladder.blocks.items()}
 
 
 def _looped(part: Part) -> Iterator[tuple[str, str]]:
@@ -122,7 +139,8 @@ def _ladder(like: Ladder, steps: Sequence[_Step]) -> Ladder:
     lost = [step for step in climbed[:-1] if len(step.blocks.keys() & whole.keys()) < max(2, len(whole) / 2)]
     common = sorted(set(whole).intersection(*(step.blocks for step in steps if step not in lost)))
     extra = [step.blocks for step in steps if step.beside]
-    total = mean_interval([whole[block] + sum(blocks[block] for blocks in extra) for block in common])
+    in_all = {block: whole[block] + sum(blocks[block] for blocks in extra) for block in common}
+    total = mean_interval([*in_all.values()])
     if total is None:
         return replace(like, why=_too_few(f"{each.stack}: {len(each.blocks)}" for each in steps))
     rungs: list[Rung] = []
@@ -134,47 +152,59 @@ def _ladder(like: Ladder, steps: Sequence[_Step]) -> Ladder:
             continue
         rungs.append(_rung(step, None if step.beside else below, merged, common))
         below, merged = step, []
-    return replace(like, rungs=tuple(rungs), total_us=total, why=OF_LAYERS + HOW)
+    return replace(like, rungs=tuple(rungs), total_us=total, blocks=in_all, why=OF_LAYERS + HOW)
 
 
 def _rung(step: _Step, below: _Step | None, merged: Sequence[_Step], common: Sequence[int]) -> Rung:
     notes = [f"{each.stack} has too few valid trials, so {each.name} is within" for each in merged]
-    return Rung(
-        name=", ".join([*(each.name for each in merged), step.name]),
-        stacks=(step.stack, below.stack if below else None),
-        cost_us=mean_interval([step.blocks[block] - (below.blocks[block] if below else 0.0) for block in common]),
+    return _made(
+        ", ".join([*(each.name for each in merged), step.name]),
+        (step.stack, below.stack if below else None),
+        {block: step.blocks[block] - (below.blocks[block] if below else 0.0) for block in common},
         note="; ".join([*([step.note] if step.note else []), *notes]),
     )
+
+
+def _made(name: str, stacks: tuple[str, str | None], blocks: Blocks, *, note: str = "") -> Rung:
+    return Rung(name=name, stacks=stacks, cost_us=mean_interval([*blocks.values()]), note=note, blocks=blocks)
 
 
 def _swaps(session: Session, part: Part, scenario: str, load: str) -> Ladder:
     corners = [_cost(session, part, stack, scenario, load) for stack in CORNERS]
     like = Ladder(part=part.name, scenario=scenario, load=load, stack=CORNERS[-1], side="swaps", why="")
     common = sorted(set(corners[0]).intersection(*corners[1:]))
-    cells = [tuple(corner[block] for corner in corners) for block in common]
-    total = mean_interval([both - neither for neither, _, _, both in cells])
-    bridges = mean_interval([server + framework - neither - both for neither, server, framework, both in cells])
-    if total is None or bridges is None:
+    if len(common) < 2:
         return replace(
             like, why=_too_few(f"{stack}: {len(corner)}" for stack, corner in zip(CORNERS, corners, strict=True))
         )
-    # Shapley's value of two players: a swap's effect before the other swap and after it, in equal parts.
-    effects = {
-        "server": [(server - neither + both - framework) / 2 for neither, server, framework, both in cells],
-        "framework": [(framework - neither + both - server) / 2 for neither, server, framework, both in cells],
-    }
-    note = f"both bridges, and what servers and frameworks do to each other, make {_shown(bridges)} µs"
-    rungs = tuple(
-        Rung(name=name, stacks=(swapped, CORNERS[0]), cost_us=mean_interval(effects[name]), note=note)
-        for name, swapped in zip(effects, CORNERS[1:3], strict=True)
+    neither, server, framework, both = CORNERS
+
+    def made(name: str, stacks: tuple[str, str | None], weights: Sequence[float]) -> Rung:
+        blocks = {
+            block: sum(weight * corner[block] for weight, corner in zip(weights, corners, strict=True))
+            for block in common
+        }
+        return _made(name, stacks, blocks)
+
+    whole = made("", (both, neither), (-1, 0, 0, 1))
+    return replace(
+        like,
+        rungs=(
+            made(OTHER_SERVER, (server, neither), (-1, 1, 0, 0)),
+            made(OTHER_FRAMEWORK, (framework, neither), (-1, 0, 1, 0)),
+            made(TOGETHER, (both, neither), (1, -1, -1, 1)),
+        ),
+        total_us=whole.cost_us,
+        blocks=whole.blocks,
+        corners=tuple(made(stack, (stack, None), [float(each == stack) for each in CORNERS]) for stack in CORNERS),
+        # Shapley's value of two players: a swap's effect before the other swap and after it, in equal parts.
+        shares=(
+            made(SHARES[0], (server, neither), (-0.5, 0.5, -0.5, 0.5)),
+            made(SHARES[1], (framework, neither), (-0.5, -0.5, 0.5, 0.5)),
+        ),
+        why=OF_SWAPS + HOW,
     )
-    return replace(like, rungs=rungs, total_us=total, why=OF_SWAPS + HOW)
 
 
 def _too_few(counts: Iterable[str]) -> str:
     return f"fewer than two blocks in which every cell is valid ({', '.join(counts)})"
-
-
-def _shown(estimate: Estimate) -> str:
-    low, high = (three(end or 0.0) for end in (estimate.low, estimate.high))
-    return f"{three(estimate.value)} ({low} to {high})"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from gatebench import own, plan
 from gatebench.arms import Arm
 from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
-from gatebench.gate import AGAIN, CONFIRM, GATE, LEAST, MOST, broken, decided, errors, judge, looks
+from gatebench.gate import AGAIN, CONFIRM, GATE, LEAST, MOST, broken, decided, errors, judge, looks, sameness
 from gatebench.histogram import samples_needed
 from gatebench.metrics import read
 from gatebench.model import Gate, Measure, Part, Plan, Run, Session, Trial
@@ -82,8 +82,8 @@ def laid_down(
 ) -> Session:
     """Measure duets for practice, and give the header with the gate as it is declared before the first block.
 
-    `warned` hears where the budget is too small to decide anything. ContractError, MachineError or UsageError where
-    an arm cannot be measured at all.
+    `warned` hears where both arms are the same, and where the budget is too small to decide anything. ContractError,
+    MachineError or UsageError where an arm cannot be measured at all.
     """
     again = header.plan.part(AGAIN).stacks[1]
     base, head = wanted.base, wanted.head
@@ -117,7 +117,10 @@ def laid_down(
     )
     counts = {GATE: blocks, AGAIN: max(1, blocks // EVERY), CONFIRM: blocks}
     parts = tuple(replace(part, blocks=counts[part.name], window_s=window_s) for part in header.plan.parts)
-    return replace(header, gate=gate, plan=replace(header.plan, parts=parts))
+    declared = replace(header, gate=gate, plan=replace(header.plan, parts=parts))
+    if alike := sameness(declared):
+        warned(alike)
+    return declared
 
 
 def gated(
@@ -145,7 +148,7 @@ def final(run: Run) -> bool:
 def failure(run: Run, arms: Mapping[str, str]) -> GatebenchError | None:
     """Give the error that a failed run stands for, with the arm in words; None where it did not fail."""
     who = f"{run.stack} ({arms[run.stack]})"
-    why = (run.reason or "no reason is known").rstrip(".")
+    why = " ".join((run.reason or "no reason is known").split()).rstrip(".")
     if run.fault == "contract":
         return ContractError(f"{who} fails its contract on {run.scenario}: {why}.")
     if run.fault == "machine":

@@ -33,6 +33,7 @@ class Room:
     cpu: str
     backend: str
     network: str | None  # of containers
+    neighbour: str | None  # that was made to share the servers' CPUs
     python: str  # that stacks run on, as far as "3.11": a newer patch is a change to be seen
     server: tuple[int, ...]  # CPUs
     generator: tuple[int, ...]
@@ -45,7 +46,8 @@ class Room:
             f"{party} on {','.join(map(str, placed)) or 'none'}"
             for party, placed in (("server", self.server), ("generator", self.generator), ("services", self.services))
         )
-        return f"machine {self.machine} ({self.cpu}), {where}, Python {self.python}, CPUs: {'; '.join(cpus)}"
+        beside = f"; with a neighbour, {self.neighbour}" if self.neighbour else ""
+        return f"machine {self.machine} ({self.cpu}), {where}, Python {self.python}, CPUs: {'; '.join(cpus)}{beside}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,13 +216,14 @@ def _cells(session: Session) -> dict[_Cell, list[Run]]:
 def _room(session: Session, run: Run) -> Room:
     versions = session.stacks.get(run.stack, {}).get("versions", {})
     python = session.plan.python or ".".join(str(versions.get("python", session.machine.python)).split(".")[:2])
-    network = session.surroundings.get("network")
+    network, neighbour = (session.surroundings.get(name) for name in ("network", "neighbour"))
     placed = session.placement
     return Room(
         machine=session.machine.identity,
         cpu=session.machine.cpu,
         backend=session.backend,
         network=None if network is None else str(network),
+        neighbour=None if neighbour in (None, "none") else str(neighbour),
         python=python,
         # A part may want another number of CPUs than the plan's other parts.
         server=run.placement.get("server", placed.server),

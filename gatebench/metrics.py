@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Protocol
@@ -225,6 +226,7 @@ def read(name: str, run: Run, waits_s: float | None = None) -> float | None:
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a factor
+NEAR_ONE = (0.85, 1.15)  # where a factor's fourth digit may tell whether there is a difference at all
 SCALES = {
     "s": ((1.0, " s"), (1e-3, " ms"), (1e-6, " µs")),
     "B": ((float(2**20), " MiB"), (2.0**10, " KiB")),  # below a MiB only what a connection takes
@@ -243,7 +245,7 @@ def show(value: float | None, unit: str, *, place: float = 0.0) -> str:
     if value is None:
         return "—"
     if not unit and place < 1:  # a count is shown as it is
-        return f"{value:,.0f}" if float(value).is_integer() else three(value)
+        return f"{value:,.0f}" if float(value).is_integer() else three(value, place=place)
     scales = SCALES.get(unit, ((1.0, f" {unit}" if unit else ""),))
     for size, name in scales:
         if abs(_rounded(value / size)) >= 1:
@@ -261,8 +263,31 @@ def show_estimate(estimate: Estimate, unit: str) -> tuple[str, str, str]:
         return show(estimate.value, unit), "", ""
     # Of half the width one digit counts, and two where the first is a 1: half of it again has that digit's place.
     place = (estimate.high - estimate.low) / 4
-    value, low, high = (show(each, unit, place=place) for each in (estimate.value, estimate.low, estimate.high))
+    figures = (estimate.value, estimate.low, estimate.high)
+    if unit in (TIMES, "") and 0 < place < 0.01 and all(NEAR_ONE[0] <= each <= NEAR_ONE[1] for each in figures):
+        value, low, high = (f"{each:.{_near_one(estimate, place)}f}{unit}" for each in figures)
+    else:
+        value, low, high = (show(each, unit, place=place) for each in figures)
     return value, low, high
+
+
+def show_interval(estimate: Estimate, unit: str) -> tuple[str, str]:
+    """Show a figure, and from where to where its interval goes; the latter is empty where it has no width."""
+    value, low, high = show_estimate(estimate, unit)
+    return value, "" if not low or estimate.low == estimate.high else f"{bare(low, high)} to {high}"
+
+
+def bare(low: str, high: str) -> str:
+    """Leave out the unit of an interval's lower end where it is that of the upper."""
+    number = low.rstrip(string.ascii_letters + "/%µ " + TIMES)
+    return number if number and low.removeprefix(number) == high.lstrip(string.digits + ".,-") else low
+
+
+def _near_one(estimate: Estimate, place: float) -> int:
+    """Give the digits after the point of a figure around 1, where three in all would hide on which side it lies."""
+    supported = -math.floor(math.log10(place))
+    same = f"{estimate.low:.3f}" == f"{estimate.high:.3f}"
+    return min(4 if same else 3, supported)
 
 
 def blocks(count: int) -> str:

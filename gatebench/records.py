@@ -1,11 +1,13 @@
 """Records: the frozen dataclasses of gatebench.model to JSON values and back, led by their type hints.
 
+Texts are read as what can be shown: what a terminal would obey, or what would hide or turn others round, is replaced.
 Pure conversion. Must not know files, lines or what a field means.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from types import NoneType, UnionType
@@ -17,15 +19,18 @@ from gatebench.model import Histogram, Load
 T = TypeVar("T")
 
 LARGEST = 2.0**64  # no count, size, time or seed of ours is larger, and sums of such stay finite
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, direction and breaks of lines, as Unicode's categories have them
+INSTEAD = "\N{REPLACEMENT CHARACTER}"
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 
 
 class Mismatch(Exception):  # noqa: N818 -- it names what was seen, and never leaves the reading of a file
-    """A value is not what its field holds."""
+    """A value is not what its field holds; `helps` says what to do, where it is not what helps with every line."""
 
-    def __init__(self, key: str, found: object, expected: str) -> None:
-        shown = "nothing" if found is MISSING else _short(found)
-        super().__init__(f"{key or 'the line'} is {shown}, expected {expected}")
+    def __init__(self, key: str, found: object, expected: str, *, helps: str | None = None) -> None:
+        seen = "nothing" if found is MISSING else _short(found)
+        super().__init__(f"{key or 'the line'} is {seen}, expected {expected}")
+        self.helps = helps
 
 
 MISSING = object()
@@ -44,8 +49,10 @@ def names_of(record: type) -> tuple[str, ...]:
 class Reader:
     """Turns JSON values into dataclasses; collects the keys that no field has."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Collection[str] = ()) -> None:
+        """Begin without any; `lines` names the fields whose texts may have several lines."""
         self.unknown: list[str] = []
+        self._lines = lines
 
     def decode(self, value: Any, record: type[T], key: str) -> T:
         """Read a dataclass of type `record`; Mismatch where a value is not what its field holds."""
@@ -57,7 +64,7 @@ class Reader:
                 found[name] = self._value(value[name], hint, _join(key, name))
             elif not optional:
                 raise Mismatch(_join(key, name), MISSING, "a value: the field is required")
-        self.unknown += [_join(key, name) for name in value if name not in names_of(record)]
+        self.unknown += [_join(key, shown(name)) for name in value if name not in names_of(record)]
         return record(**found)
 
     def _value(self, value: Any, hint: Any, key: str) -> Any:
@@ -66,7 +73,7 @@ class Reader:
         if hint in SPELLINGS:
             return _spelled(value, hint, key)
         if hint in NAMES:
-            return _scalar(value, hint, key)
+            return self._scalar(value, hint, key)
         return self.decode(value, hint, key)
 
     def _generic(self, value: Any, hint: Any, key: str) -> Any:
@@ -84,7 +91,10 @@ class Reader:
         # What is left is a mapping: the model has no other generic.
         if not isinstance(value, dict):
             raise Mismatch(key, value, "an object")
-        return {_scalar(name, str, key): self._value(item, args[1], _join(key, name)) for name, item in value.items()}
+        named = [(self._scalar(name, str, key), item) for name, item in value.items()]
+        if len(dict(named)) != len(named):
+            raise Mismatch(key, value, "names that differ in what can be seen of them")
+        return {name: self._value(item, args[1], _join(key, name)) for name, item in named}
 
     def _either(self, value: Any, options: tuple[Any, ...], key: str) -> Any:
         if value is None and NoneType in options:
@@ -95,7 +105,20 @@ class Reader:
         # A setting may be of any plain type and below zero; which one is told by the value itself.
         if type(value) not in others:
             raise Mismatch(key, value, " or ".join(NAMES[option] for option in others))
-        return _scalar(value, type(value), key, least=-LARGEST)
+        return self._scalar(value, type(value), key, least=-LARGEST)
+
+    def _scalar(self, value: Any, hint: Any, key: str, *, least: float = 0.0) -> Any:
+        found = _scalar(value, hint, key, least=least)
+        if hint is not str:
+            return found
+        return shown(found, "\n\t" if key.rpartition(".")[2].partition("[")[0] in self._lines else "")
+
+
+def shown(text: str, kept: str = "") -> str:
+    """Give a text as it can be shown anywhere, with a mark for each character that cannot but those in `kept`."""
+    if text.isprintable():  # as nearly every one is
+        return text
+    return "".join(INSTEAD if unicodedata.category(each) in UNSEEN and each not in kept else each for each in text)
 
 
 def _encode_value(value: Any) -> Any:
@@ -110,7 +133,7 @@ def _encode_value(value: Any) -> Any:
     return value
 
 
-def _scalar(value: Any, hint: Any, key: str, *, least: float = 0.0) -> Any:
+def _scalar(value: Any, hint: Any, key: str, *, least: float) -> Any:
     if type(value) is not hint and not (hint is float and type(value) is int):
         raise Mismatch(key, value, NAMES[hint])
     if hint in (int, float):

@@ -6,10 +6,12 @@ Knows HTTP and a results file. Must not judge, nor listen anywhere but on loopba
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from gatebench import store
 from gatebench.errors import GatebenchError, MachineError
@@ -39,6 +41,15 @@ class Watched:
         except (GatebenchError, OSError) as error:
             return json.dumps({"problem": str(error)}).encode()
         return self._text
+
+
+class Patient(ThreadingHTTPServer):
+    """A server that says nothing of who leaves before the answer."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what is our own fault."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def server(find: Callable[[], Path], port: int) -> ThreadingHTTPServer:
@@ -73,7 +84,7 @@ def server(find: Callable[[], Path], port: int) -> ThreadingHTTPServer:
             """Say nothing: the page asks every two seconds."""
 
     try:
-        return ThreadingHTTPServer((HOST, port), Answers)
+        return Patient((HOST, port), Answers)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MachineError(

@@ -23,6 +23,9 @@ from gatebench.records import Mismatch, Reader, encode, names_of
 
 FORMAT_VERSION = 1  # raised when a field changes its meaning; a new field that changes no other does not raise it
 NOT_IN_HEADER = {"runs", "ended_at", "interrupted", "resumed", "notices"}  # known only when it ends, or is read
+LINES = ("log", "transcript", "reason", "why", "warnings", "error_reasons", "unopened_reasons")  # that texts may have
+NAME = "name a results file, as gatebench run writes it"
+HELPS = "take the file anew from where it was measured, or measure again"  # nobody mends figures by hand
 OF_A_PART = ("stacks", "measures", "blocks", "window_s", "warmup_slice_s", "warmup_limit_s")  # once of a whole plan
 
 
@@ -174,9 +177,8 @@ class _Reading:
             record = _parse(line)
         except (ValueError, RecursionError) as error:
             if whole or self.header is None:
-                raise self._wrong(
-                    number, f"is no JSON object ({error})", "make the line whole or delete it"
-                ) from None
+                helps = NAME if self.header is None else HELPS  # it may well be no results file at all
+                raise self._wrong(number, f"this is no JSON object ({_why(error)})", helps) from None
             self.notices.append(
                 f"Line {number} is cut short and was left out: the session was killed as it wrote it."
             )
@@ -184,12 +186,13 @@ class _Reading:
         try:
             self._place(number, record)
         except Mismatch as error:
-            raise self._wrong(number, str(error), "docs/results.md describes every field") from None
+            helps = error.helps or f"{HELPS} (docs/results.md describes every field)"
+            raise self._wrong(number, str(error), helps) from None
 
     def session(self) -> Session:
         """Give what was read, once all lines are taken."""
         if self.header is None:
-            raise UsageError(f"{self.path} is empty: name a results file, as gatebench run writes it.")
+            raise UsageError(f"{self.path} is empty: {NAME}.")
         if self.unknown:
             names = ", ".join(f"{key} (line {line})" for key, line in sorted(self.unknown.items()))
             self.notices.append(f"Fields that this version does not know were left out: {names}.")
@@ -211,7 +214,7 @@ class _Reading:
             expected = "resumed" if self.end.interrupted else "no line after the end"
         if kind not in expected.replace(" or ", ", ").split(", "):
             raise Mismatch("kind", kind, expected)
-        reader = Reader()
+        reader = Reader(LINES)
         if kind == "session":
             _check_version(record)
             _divide(record.get("plan"))
@@ -268,6 +271,18 @@ def _parse(line: bytes) -> dict[str, Any]:
     return record
 
 
+def _why(error: ValueError | RecursionError) -> str:
+    """Say why a line is no JSON, without the lines and the advice that a parser has of its own."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, json.JSONDecodeError):
+        what = error.msg.removesuffix(" at").removesuffix(" starting")
+        return f"{what[:1].lower()}{what[1:]} at character {error.pos + 1}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no UTF-8"
+    return str(error).partition(";")[0].replace("Exceeds", "it exceeds")  # of numbers with thousands of digits
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
@@ -292,8 +307,8 @@ def _check_version(record: dict[str, Any]) -> None:
     if type(version) is not int or version < 1:
         raise Mismatch("format_version", version, f"a whole number from 1 to {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
-        expected = f"at most {FORMAT_VERSION}: a newer gatebench wrote this file, and only that one can read it"
-        raise Mismatch("format_version", version, expected)
+        expected = f"at most {FORMAT_VERSION}: a newer gatebench wrote this file"
+        raise Mismatch("format_version", version, expected, helps="read it with that one, or a newer one still")
 
 
 def _check_time(text: str, key: str) -> None:

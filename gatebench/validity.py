@@ -169,6 +169,12 @@ def _machine(run: Run) -> Iterator[str]:
         yield f"the hypervisor took {run.steal_share:.0%} of the CPUs' time"
 
 
+def disturbed(run: Run) -> bool:
+    """Say whether the generator, a neighbour or the machine may be why a run came out as it did."""
+    signs = (_sent_late(run), _generator(run), _neighbours(run), _machine(run))
+    return any(True for sign in signs for _ in sign)
+
+
 def _warnings(run: Run, *, overloaded: bool) -> Iterator[str]:
     if _server_full(run) and any(_generator_signs(run)):
         yield "the generator was near its limit too: the rate stands, response times may be too long"

@@ -9,7 +9,8 @@ VOID_TAGS = {"meta", "br", "hr", "img", "link", "input"}
 
 
 def without_scripts(text: str) -> str:
-    """Leave out what scripts hold: the library's own text names its home."""
+    """Leave out what scripts hold, since the library names its home, and digests, which may hold anything."""
+    text = re.sub(r"'sha256-[^']*'", "'sha256-'", text)
     return re.sub(r"(<script[^>]*>).*?</script>", r"\1</script>", text, flags=re.DOTALL)
 
 

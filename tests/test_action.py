@@ -173,6 +173,27 @@ def test_a_name_that_would_leave_the_folder_is_refused(runner: Runner) -> None:
     assert (done.returncode, runner.words.exists()) == (2, False)
 
 
+@pytest.mark.parametrize("name", ["confirm", "fails", "comment"])
+@pytest.mark.parametrize("value", ["maybe", "False", "yes", "", "true "])
+def test_an_input_that_is_neither_true_nor_false_is_refused_before_anything_is_measured(
+    runner: Runner, name: str, value: str
+) -> None:
+    inputs: dict[str, Any] = {name: value}
+    done = runner.run(base="HEAD~1", **inputs)
+    assert (done.returncode, runner.words.exists()) == (2, False)
+    said = f"The input '{name}' is '{value}', where it is to be true or false."
+    assert done.stdout == f"::error title=gatebench::{said}\n"
+    assert (runner.outputs()["verdict"], runner.outputs()["exit-code"]) == ("error", "2")
+
+
+def test_the_step_that_measures_is_given_every_input_that_it_looks_at() -> None:
+    action = YAML(typ="safe", pure=True).load(ACTION)
+    (step,) = [step for step in action["runs"]["steps"] if step.get("id") == "gate"]
+    looked_at = set(re.findall(r'given\("(\w+)"\)', (SCRIPTS / "gate.py").read_text("utf-8")))
+    looked_at |= {"confirm", "fails", "comment", "app", "stack", "budget", "scenario", "metric", "margin"}
+    assert {f"GATE_{name.upper()}" for name in looked_at} <= set(step["env"])
+
+
 def test_without_a_base_and_a_pull_request_the_gate_says_what_to_name(runner: Runner) -> None:
     assert "name the input 'base'" in runner.run().stdout
     assert runner.outputs()["exit-code"] == "2"
@@ -181,6 +202,7 @@ def test_without_a_base_and_a_pull_request_the_gate_says_what_to_name(runner: Ru
 def test_the_action_asks_for_options_that_the_gate_has(runner: Runner) -> None:
     inputs = YAML(typ="safe", pure=True).load(ACTION)["inputs"]
     everything: dict[str, Any] = {name: "x" for name in inputs if name.isalpha() and name != "name"}
+    everything |= {"fails": "true", "comment": "false"}
     command = typer.main.get_command(app)
     gate = command.commands["gate"]  # type: ignore[attr-defined] # a group of commands
     options = {option for param in gate.params for option in (*param.opts, *param.secondary_opts)}

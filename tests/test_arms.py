@@ -260,8 +260,10 @@ WRONG = {
     "@fastest": "no profile of stdlib named 'fastest'",
     "nothing-like+x": "no stack named 'nothing-like\\+x'. `gatebench list stacks` names those that there are",
     "stack:hello": "no stack named 'hello'",
+    "stack:nothing-like+x": "no stack named 'nothing-like\\+x'. `gatebench list stacks` names those that there are",
     "hello+stdlb": "Did you mean hello\\+stdlib",
-    "folder:nowhere": "There is no folder 'apps'",
+    "folder:nowhere": r"there is no such folder; expected a tree such as this one",
+    "folder:/": "there is no apps in it; expected a tree such as this one, or two folders with an app.toml each",
     "requirements:nowhere.txt": "nowhere.txt: cannot be read",
 }
 
@@ -274,6 +276,15 @@ def test_a_reference_that_means_nothing_is_told_with_what_helps(tree: Path, scra
     assert str(scratch) not in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not any(scratch.iterdir())
+
+
+def test_a_stack_beside_two_arms_that_are_stacks_is_refused(root: Path, scratch: Path) -> None:
+    words = {"own": None, "stack": "django+uwsgi", "scratch": scratch}
+    with (
+        pytest.raises(UsageError, match=r"--stack says nothing where --base and --head are stacks themselves"),
+        arms(root, base="stack:fastapi+uvicorn", head="flask+gunicorn-sync", **words),  # type: ignore[arg-type]
+    ):
+        pass
 
 
 def test_a_folder_that_is_not_said_to_be_one_is_told_how_to_say_it(tree: Path, tmp_path: Path, scratch: Path) -> None:
@@ -343,7 +354,9 @@ def test_an_apps_folder_that_may_not_be_looked_into_is_told_of_that_arm(
     private = tmp_path / "private"
     forbid(monkeypatch, private)
     with (
-        pytest.raises(UsageError, match=r"^--head folder:.*shop cannot be looked into \(Permission denied\)\.$"),
+        pytest.raises(
+            UsageError, match=r"^--head folder:.*shop/app.toml cannot be looked into \(Permission denied\)\.$"
+        ),
         of_shop(root, scratch, shop, ".", f"folder:{private}/shop"),
     ):
         pass
@@ -352,7 +365,7 @@ def test_an_apps_folder_that_may_not_be_looked_into_is_told_of_that_arm(
 def test_a_folder_that_is_a_circle_of_links_is_none(tree: Path, tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "round").symlink_to("round")
     with (
-        pytest.raises(UsageError, match=r"^--head folder:.*round: There is no folder 'apps'"),
+        pytest.raises(UsageError, match=r"^--head folder:.*round: there is no such folder"),
         of_tree(tree, scratch, ".", f"folder:{tmp_path}/round"),
     ):
         pass

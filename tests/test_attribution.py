@@ -180,22 +180,56 @@ def test_without_a_valid_whole_there_is_a_ladder_without_rungs_and_the_reason() 
     assert "fastapi+uvicorn: 0" in found.why
 
 
-def test_swaps_are_averaged_over_both_orders_and_what_bridges_cost_is_named() -> None:
-    neither, server, framework, both = CORNERS
-    # Flask 60 and FastAPI 90 on Gunicorn 100 and Uvicorn 40; a bridge takes 20 either way.
-    found = swapped({neither: 160, server: 120, framework: 210, both: 130})
-    assert [rung.name for rung in found.rungs] == ["server", "framework"]
-    assert values(found) == pytest.approx([-60, 30])
+# Flask 60 and FastAPI 90 on Gunicorn 100 and Uvicorn 40; a bridge takes 20 either way.
+SWAPPED = dict(zip(CORNERS, (160.0, 120.0, 210.0, 130.0), strict=True))
+
+
+def test_swaps_tell_the_four_stacks_as_measured_and_what_is_left_is_a_step_of_its_own() -> None:
+    found = swapped(SWAPPED)
+    assert {rung.name: rung.cost_us.value for rung in found.corners if rung.cost_us} == pytest.approx(SWAPPED)
+    assert [rung.name for rung in found.rungs] == [
+        "server by bridge",
+        "framework by bridge",
+        "both without bridge",
+    ]
+    assert values(found) == pytest.approx([-40, 50, -40])
     assert whole(found).value == pytest.approx(-30)
-    assert all("make 40.0 (40.0 to 40.0) µs" in rung.note for rung in found.rungs)
+
+
+def test_a_share_of_a_swap_is_its_effect_averaged_over_both_orders() -> None:
+    found = swapped(SWAPPED)
+    shares = [rung.cost_us.value for rung in found.shares if rung.cost_us]
+    assert shares == pytest.approx([-60, 30])
     assert "both orders" in found.why
 
 
 @given(st.lists(st.floats(min_value=10, max_value=1000), min_size=4, max_size=4))
 @settings(max_examples=15, deadline=None)
-def test_effects_of_swaps_sum_to_the_difference_of_the_pairs(drawn: list[float]) -> None:
+def test_steps_of_swaps_sum_to_the_difference_of_the_pairs_and_so_do_their_shares(drawn: list[float]) -> None:
     found = swapped(dict(zip(CORNERS, drawn, strict=True)), noise=1.0)
     assert math.fsum(values(found)) == pytest.approx(whole(found).value, abs=1e-6)
+    shares = [rung.cost_us.value for rung in found.shares if rung.cost_us]
+    assert math.fsum(shares) == pytest.approx(whole(found).value, abs=1e-6)
+
+
+def test_every_step_and_the_whole_have_the_blocks_that_they_are_the_mean_of() -> None:
+    found = [climbed(noise=1.0)["db", "wsgi"], swapped(SWAPPED, noise=1.0)]
+    for ladder in found:
+        for rung in (*ladder.rungs, *ladder.corners, *ladder.shares):
+            assert rung.cost_us is not None
+            assert len(rung.blocks) == rung.cost_us.blocks
+            assert math.fsum(rung.blocks.values()) / 6 == pytest.approx(rung.cost_us.value)
+        for block, total in ladder.blocks.items():
+            assert math.fsum(rung.blocks[block] for rung in ladder.rungs) == pytest.approx(total)
+
+
+def test_what_a_stack_costs_above_its_server_is_the_whole_without_the_first_step() -> None:
+    found = climbed(noise=1.0)["db", "asgi"]
+    above = attribution.above_server(found)
+    assert above is not None
+    assert above.value == pytest.approx(math.fsum(values(found)[1:]))
+    assert above.low is not None
+    assert attribution.above_server(replace(found, rungs=found.rungs[1:])) is None
 
 
 def test_a_swap_whose_trials_are_void_leaves_no_effects_and_says_whose() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 import sessions
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Opened, browser, opened, shot
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 from test_report import evil_session
 
-from gatebench import report, serving
+from gatebench import report, serving, tables
 from gatebench.metrics import TIMES
+from gatebench.model import Session
+from gatebench.report import exploring
+from gatebench.report.wording import NOTHING, PLAIN, times
 
 pytestmark = pytest.mark.browser
 
@@ -27,9 +31,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def session() -> Session:
+    return everything.session(parts=everything.parts(blocks=3))
+
+
+@pytest.fixture(scope="module")
+def pages(session: Session, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    file = sessions.write(folder, everything.session(parts=everything.parts(blocks=3)))
+    file = sessions.write(folder, session)
     return {lang: report.build(file, folder / lang, lang).page for lang in report.LANGUAGES}
 
 
@@ -39,8 +48,24 @@ def page(chromium: Browser, pages: dict[str, Path]) -> Iterator[Opened]:
         yield made
 
 
+# What is cut off or sticks out on a narrow screen; tables scroll in frames of their own, and the skip link is beside.
+WIDER = """[...document.querySelectorAll("body *")]
+    .filter((each) => !each.closest(".scroll, svg, .skip, pre"))
+    .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+    .map((each) => each.outerHTML.slice(0, 120))"""
+
+
 def rows(made: Opened) -> list[str]:
     return made.page.locator("#cells tbody tr summary").all_inner_texts()
+
+
+def head(made: Opened, title: str) -> Locator:
+    return made.page.locator("#cells thead th", has_text=title)
+
+
+def column(made: Opened, place: int) -> list[str]:
+    texts = made.page.locator(f"#cells tbody tr[id] > :nth-child({place + 1})").all_inner_texts()
+    return [" ".join(text.split()) for text in texts]
 
 
 def test_the_page_opens_without_an_error_and_asks_for_nothing_but_itself(
@@ -68,11 +93,9 @@ def test_the_table_of_cells_is_filtered_sorted_and_searched(page: Opened) -> Non
     assert 0 < len(rows(page)) < every
     page.page.fill("#filters input[name=q]", "fastapi")
     assert set(rows(page)) == {sessions.FASTAPI}
-    head = page.page.locator("#cells thead th", has_text="Requests per second")
-    head.click()
-    expect(head).to_have_attribute("aria-sort", "ascending")
-    loads = page.page.locator("#cells tbody tr td:nth-child(3)").all_inner_texts()
-    assert loads[0] == "closed(1)"
+    head(page, "Requests per second").click()
+    expect(head(page, "Requests per second")).to_have_attribute("aria-sort", "ascending")
+    assert column(page, 2)[0] == "closed(1)"
     assert page.page.locator("#count").inner_text() == f"{len(rows(page))} of {every} rows"
     page.page.locator("#filters button[name=clear]").click()
     expect(page.page.locator("#count")).to_have_text(f"{every} of {every} rows")
@@ -82,8 +105,8 @@ def test_a_view_can_be_linked(page: Opened, chromium: Browser) -> None:
     page.page.select_option("#filters select[name=part]", "servers.order")
     page.page.select_option("#filters select[name=base]", "raw_wsgi+gunicorn-gthread")
     page.page.uncheck("#filters input[name=column][value='5']")
-    page.page.locator("#cells thead th", has_text="Requests per second").click()
-    page.page.locator("#cells thead th", has_text="Requests per second").click()
+    head(page, "Requests per second").click()
+    head(page, "Requests per second").click()
     page.page.wait_for_url("**sort=5.desc")
     address = page.page.url
     with opened(chromium, address) as again:
@@ -92,9 +115,90 @@ def test_a_view_can_be_linked(page: Opened, chromium: Browser) -> None:
         assert again.page.input_value("#filters select[name=base]") == "raw_wsgi+gunicorn-gthread"
         assert "Connections kept" not in again.page.locator("#cells thead").inner_text()
         assert rows(again)[0] == "raw_asgi+uvicorn"
-        rates = again.page.locator("#cells tbody td:nth-child(6)").all_inner_texts()
+        rates = column(again, 5)
         assert all(TIMES in rate for rate in rates)
-        assert [rate.strip() for rate in rates].count(f"1{TIMES}") == 1
+        assert rates.count(f"1{TIMES}") == 1
+
+
+def test_multiples_stand_in_their_own_columns_while_others_are_hidden(page: Opened) -> None:
+    page.page.uncheck("#filters input[name=column][value='0']")
+    page.page.select_option("#filters select[name=part]", "servers.order")
+    page.page.select_option("#filters select[name=base]", "raw_wsgi+gunicorn-gthread")
+    page.page.check("#filters input[name=column][value='0']")
+    assert column(page, 5).count(f"1{TIMES}") == 1
+    assert all(TIMES in text for text in column(page, 5))
+    page.page.uncheck("#filters input[name=column][value='0']")
+    page.page.select_option("#filters select[name=base]", "")
+    page.page.check("#filters input[name=column][value='0']")
+    assert all("/s" in text for text in column(page, 5))
+
+
+@pytest.mark.parametrize("clicks", [1, 2])
+def test_what_is_missing_comes_last_whichever_way_is_sorted(page: Opened, clicks: int) -> None:
+    for _ in range(clicks):
+        head(page, "Connections kept").click()
+    expect(head(page, "Connections kept")).to_have_attribute("aria-sort", ["ascending", "descending"][clicks - 1])
+    kept = column(page, 10)
+    known = [text for text in kept if text != "—"]
+    assert 0 < len(known) < len(kept)
+    assert "—" not in kept[: len(known)]
+    counts = [int(text.split()[0].replace(",", "")) for text in known]
+    assert counts == sorted(counts, reverse=clicks == 2)
+
+
+def test_a_third_click_on_a_head_gives_the_plans_order_again_and_an_address_without_one(page: Opened) -> None:
+    before = rows(page)
+    for _ in range(3):
+        head(page, "Response time, p99").click()
+    expect(page.page.locator("#cells tbody tr summary")).to_have_text(before)
+    assert page.page.url.endswith("#explore?")
+
+
+@pytest.mark.parametrize("base", [sessions.SYNC, sessions.FASTAPI])
+def test_a_multiple_is_the_figure_that_the_rest_of_the_page_has_for_the_two(
+    page: Opened, session: Session, base: str
+) -> None:
+    page.page.select_option("#filters select[name=part]", "flagship")
+    page.page.select_option("#filters select[name=base]", base)
+    measures = [each for each in tables.measures(session) if each.part == "flagship"]
+    for place, metric in enumerate(exploring.COLUMNS):
+        expected = []
+        for measure in measures:
+            based = next(cell for cell in measure.cells if cell.key.stack == base)
+            for cell in measure.cells:
+                if cell is based:
+                    expected.append("—" if cell.estimate(metric) is None else f"1{TIMES}")
+                    continue
+                factor = times(measure.ratio(cell, based, metric), PLAIN)
+                ours, theirs = (tables.at_limit(each, metric) for each in (cell, based))
+                factor = NOTHING if ours and theirs else factor
+                sign = "≥ " if ours and not theirs else "≤ " if theirs and not ours else ""
+                expected.append(f"{sign}{factor.value} {factor.interval}".strip())
+        assert column(page, 5 + place) == expected, metric
+        assert {"—", f"1{TIMES}"} & set(expected)
+
+
+def test_details_stand_below_their_cell_as_wide_as_the_frame_is(page: Opened) -> None:
+    wide = page.page.locator("#cells").evaluate("each => each.scrollWidth")
+    page.page.locator("#cells summary").nth(3).click()
+    box = page.page.locator("#cells tr.more div").bounding_box()
+    frame = page.page.locator("#explore .scroll").bounding_box()
+    assert box is not None
+    assert frame is not None
+    assert 0.9 * frame["width"] < box["width"] < frame["width"]
+    assert page.page.locator("#cells").evaluate("each => each.scrollWidth") == wide
+    page.page.fill("#filters input[name=q]", "no such word")
+    expect(page.page.locator("#cells tr.more")).to_have_count(0)
+    page.page.fill("#filters input[name=q]", "")
+    page.page.locator("#cells details[open] summary").click()
+    expect(page.page.locator("#cells tr.more")).to_have_count(0)
+
+
+def test_what_stands_in_the_details_is_found(page: Opened) -> None:
+    every = len(rows(page))
+    page.page.fill("#filters input[name=q]", "--part migration.STAGES nginx")
+    assert 0 < len(rows(page)) < every
+    assert all(name.startswith("nginx[") for name in rows(page))
 
 
 def test_a_broken_link_shows_everything(chromium: Browser, pages: dict[str, Path]) -> None:
@@ -110,7 +214,7 @@ def test_evidence_leads_to_its_cell_and_opens_it(page: Opened) -> None:
     row = page.page.locator(f"#{anchor}")
     assert row.is_visible()
     assert row.locator("details").get_attribute("open") is not None
-    assert "gatebench run --plan" in row.inner_text()
+    assert "gatebench run --plan" in page.page.locator(f"#{anchor} + tr.more").inner_text()
 
 
 def test_a_question_is_answered_for_the_scenario_and_load_that_were_asked(page: Opened) -> None:
@@ -120,7 +224,20 @@ def test_a_question_is_answered_for_the_scenario_and_load_that_were_asked(page: 
     assert len(seen) == 1
     text = seen[0].inner_text()
     assert "2,000 users" in text
-    assert "is ahead" in text or "not told apart" in text
+    assert "ahead" in text
+
+
+def test_a_question_can_be_linked_and_so_can_it_beside_a_view(page: Opened, chromium: Browser) -> None:
+    page.page.select_option("#filters select[name=part]", "servers.order")
+    page.page.select_option("#question select[name=scenario]", "wait")
+    page.page.select_option("#question select[name=load]", "closed(2000)")
+    assert "#choose?" in page.page.url
+    with opened(chromium, page.page.url) as again:
+        assert again.problems == []
+        assert again.page.input_value("#question select[name=load]") == "closed(2000)"
+        assert again.page.locator("details.question:visible").count() == 1
+        assert "2,000 users" in again.page.locator("details.question:visible").inner_text()
+        assert again.page.input_value("#filters select[name=part]") == "servers.order"
 
 
 def test_a_stack_can_be_taken_out_of_a_figure(page: Opened) -> None:
@@ -141,6 +258,7 @@ def test_everything_is_reached_by_keyboard_and_the_first_step_skips_to_the_figur
     summary.focus()
     page.page.keyboard.press("Enter")
     assert page.page.locator("#cells details[open]").count() == 1
+    assert page.page.locator("#cells tr.more").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -162,19 +280,21 @@ def test_axe_would_find_one(chromium: Browser, tmp_path: Path) -> None:
 def test_on_a_telephone_nothing_is_wider_than_the_screen(chromium: Browser, pages: dict[str, Path]) -> None:
     with opened(chromium, pages["en"].as_uri(), viewport={"width": 360, "height": 740}) as made:
         assert made.page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert made.page.evaluate(WIDER) == []
         shot(made, "telephone")
 
 
 def test_with_scripts_off_every_figure_and_table_is_there(chromium: Browser, pages: dict[str, Path]) -> None:
     with opened(chromium, pages["en"].as_uri(), java_script_enabled=False) as made:
         assert made.problems == []
-        assert made.page.locator("#cells tbody tr").count() > 100
-        assert made.page.locator("#cells tbody tr").last.is_visible()
+        assert made.page.locator("#cells tbody tr[id]").count() > 100
+        assert made.page.locator("#cells tbody tr[id]").last.is_visible()
+        assert made.page.locator("#cells tr.more:visible").count() == 0
         assert made.page.locator("svg").count() > 5
         assert made.page.locator("#filters").is_hidden()
         assert made.page.locator("#question").is_hidden()
         made.page.locator("#cells summary").first.click()
-        assert "gatebench run --plan" in made.page.locator("#cells details[open]").inner_text()
+        assert "gatebench run --plan" in made.page.locator("#cells tr.more:visible").inner_text()
         shot(made, "scripts-off")
 
 
@@ -191,8 +311,11 @@ def test_on_paper_every_part_is_there(chromium: Browser, pages: dict[str, Path],
         made.page.emulate_media(media="print")
         assert made.page.locator("nav").is_hidden()
         assert made.page.locator("#filters").is_hidden()
+        assert made.page.locator("#cells").is_hidden()
+        assert "tables/cells.csv" in made.page.locator("#explore").inner_text()
         made.page.pdf(path=tmp_path / "page.pdf")
-        assert (tmp_path / "page.pdf").stat().st_size > 10_000
+        data = (tmp_path / "page.pdf").read_bytes()
+        assert 3 < len(re.findall(rb"/Type\s*/Page\b(?!s)", data)) < 40
 
 
 def test_a_session_is_seen_while_it_grows(chromium: Browser, tmp_path: Path) -> None:

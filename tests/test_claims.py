@@ -10,6 +10,7 @@ from sessions import FASTAPI, GTHREAD, SYNC
 
 from gatebench import claims, metrics, tables
 from gatebench.claims import Evidence
+from gatebench.metrics import TIMES
 from gatebench.model import Claim, Comparison, Estimate, Verdict
 from gatebench.protocols import PROTOCOLS
 
@@ -89,7 +90,7 @@ def test_a_list_becomes_one_row_an_item_with_what_was_published_of_it() -> None:
     assert found["frameworks", "wsgi.CherryPy"].wsgi == "listed"
     assert found["framework_facts", "asgi.Sanic"].asgi == "2016, 18K stars"
     assert found["servers", "wsgi.uWSGI"].wsgi == "4 of 5 stars"
-    assert found["mixed_deployment", "stages.3"].wsgi == "40%"
+    assert found["mixed_deployment", "stages.3"].wsgi == "40 %"
     assert found["drivers", "http"].asgi == "httpx, aiohttp"
     assert (SIMPLE.wsgi, SIMPLE.asgi, SIMPLE.factor, SIMPLE.label_zh) == ("10,000", "40,000", 4, "簡單請求 (無 I/O)")
     assert (WEBSOCKET.at_least, WEBSOCKET.factor, WEBSOCKET.asgi) == (True, 100, "tens of thousands")
@@ -165,7 +166,10 @@ def test_who_keeps_all_connections_bounds_the_factor_on_one_side_only() -> None:
     small = held(20, 20, 20, wsgi=100, asgi=2000)
     assert small.word == "undecided"  # more than 2,000 might be kept
     assert "offering more connections would decide" in small.why
-    assert held(1, 1, 1, wsgi=2000, asgi=2000).word == "undecided"
+    both = held(1, 1, 1, wsgi=2000, asgi=2000)
+    assert both.word == "undecided"
+    assert both.why.startswith("both kept all that were offered (at least 2,000), so the factor is not known; ")
+    assert "1.00" not in both.why
     assert held(0.5, 0.5, 0.5, wsgi=2000, asgi=1000).word == "reversed"
 
 
@@ -197,6 +201,13 @@ def test_the_published_pair_comes_first_then_the_others_by_name() -> None:
         GTHREAD,
     ]
     assert {verdict.claim.key for verdict in verdicts} == {"simple"}
+
+
+def test_a_reason_has_no_digit_that_its_interval_does_not_support() -> None:
+    [verdict] = claims.judge([SIMPLE], of(comparison(estimate(2.345, 1.412, 3.876))))
+    assert verdict.why.startswith(f"2.3{TIMES} (1.4 to 3.9{TIMES}) ")
+    [certain] = claims.judge([SIMPLE], of(comparison(estimate(4, 4, 4))))
+    assert certain.why.startswith(f"4.00{TIMES} lies within 3 to 5{TIMES}")
 
 
 def test_few_blocks_are_named_beside_the_verdict() -> None:

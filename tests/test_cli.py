@@ -239,10 +239,20 @@ def test_a_run_takes_the_stacks_and_scenarios_it_is_given(gatebench: Gatebench, 
         (["run", "--stack", "flask+gunicorn-sync[db=psycopg]"], "its one name is 'flask+gunicorn-sync'"),
         (["list", "stakcs"], "stakcs"),
         (["report", "no-such-file.jsonl"], "no-such-file.jsonl"),
-        (["rnu"], "No such command"),
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'? (see gatebench --help)"),
+        (["list", "zzz"], "(see gatebench list --help)"),
+        (["compose"], "Missing argument 'stack' (see gatebench compose --help)"),
+        (["report", "--format", "pdf"], "'pdf' is not one of 'terminal', 'md', 'csv', 'json' (see gatebench report"),
+        (["report", "--out"], "'--out' requires an argument (see gatebench report --help)"),
+        (["run", "--plan", ""], "There is nothing after --plan: say what is meant, or leave it out."),
+        (["check", "--stack="], "There is nothing after --stack: "),
+        (["report", ""], "There is nothing after report: "),
         (["run", "--session", "../evil"], "--session takes up to 100 letters"),
         (["run", "--session", "x" * 300], "--session takes up to 100 letters"),
-        (["run", "--plna", "quick"], "No such option"),
+        (
+            ["run", "--plna", "quick"],
+            "No such option: --plna. Did you mean --plan or --part? (see gatebench run --help)",
+        ),
     ],
 )
 def test_a_wrong_word_exits_2_with_what_helps(
@@ -253,6 +263,8 @@ def test_a_wrong_word_exits_2_with_what_helps(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("gatebench: ")
+    assert done.stderr.count("\n") == 1
 
 
 def failing(error: Exception) -> Callable[..., Tree]:

@@ -242,7 +242,7 @@ def test_bytes_that_nobody_had_asked_for_are_an_error_and_the_user_goes_on() -> 
         return [HELLO, 0.02, b"and one more thing"]
 
     with http_server(chatty) as (host, seen):
-        told = both(host, asked={"wait_s": 0.6, "enough": 6})  # time enough for the bytes to come, however busy the CPUs
+        told = both(host, asked={"wait_s": 0.6, "enough": 6})  # time for the bytes to come, however busy the CPUs
     for one in told:
         assert list(one["errors"]) == ["bytes that nobody had asked for"], one
         assert one["good"] >= 3, one

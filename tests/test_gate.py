@@ -641,6 +641,52 @@ def test_the_markdown_has_word_sentence_and_a_row_a_finding() -> None:
     assert rows[0][1:3] == ["Server CPU per request", "400 µs"]
     assert rows[0][5:] == ["+2.5 %", "20", "**pass**"]
     assert rows[2][5] == "-4.76 %"
+    assert [row[6:] for row in rows[3:]] == [["7", "alike"]] * 3
+
+
+def beside(again: list[float]) -> tuple[str, list[str]]:
+    """Markdown of a gate of identical arms, and what its row of base beside itself ends with."""
+    made = gate_session(flat(0.0, 20), again=again)
+    judgement = judge(made)
+    assert judgement.word == "pass"
+    text = FORMATS["gate.md"](judgement, made)
+    (row,) = (cells(line) for line in text.partition("### Base beside itself")[2].splitlines() if "| plain" in line)
+    return text, row[5:]
+
+
+def test_rows_of_base_beside_itself_say_what_they_are_for_and_give_no_verdict() -> None:
+    for again, said in (
+        (flat(0.0, 7, sd=0.005), "alike"),
+        (flat(0.04, 7, sd=0.005), "not alike"),
+        (flat(0.02, 7, sd=0.0005), "not alike"),  # within the margin, and evidently not the same
+        (flat(0.0, 4), "too few duets to tell"),
+        (flat(0.0, 2), "too few duets to tell"),
+    ):
+        text, (smallest, duets, word) = beside(again)
+        assert (duets, word) == (str(len(again)), said)
+        assert (smallest == "—") == (len(again) < 3)
+        assert not re.search(r"\*\*(unsure|fail)\*\*", text)
+
+
+def test_too_few_duets_of_base_beside_itself_are_said_to_warn_of_nothing() -> None:
+    known = "Smallest change that could be told here: "
+    blind = "whether the two arms are measured alike cannot be told"
+    for duets, told in ((2, {blind}), (4, {known, blind}), (5, {known, blind}), (6, {known})):
+        text, _ = beside(flat(0.0, duets, sd=0.005))
+        assert {each for each in (known, blind) if each in text} == told, duets
+        assert ("too few to tell how small a change" in text) == (duets < 3)
+        assert (f"base beside itself in {duets} duets" in text) == (duets >= 3)
+    made = gate_session(flat(0.0, 20))
+    assert blind not in FORMATS["gate.md"](judge(made), made), "what nobody measured lacks no duets"
+
+
+def test_recorded_blocks_are_said_to_be_looked_at_once() -> None:
+    made = judged_of([session(measures=("plain closed(64)",), blocks=8)], base=SYNC, head=GTHREAD)
+    text = FORMATS["gate.md"](judge(made), made)
+    assert "- 8 blocks, looked at once, all of them, with 2.5 % of error on each side.\n" in text
+    assert "declared" not in text
+    live = gate_session(flat(0.0, 20), looks=looks(20))
+    assert "looks declared after 10, 15, 20, with 2.5 %" in FORMATS["gate.md"](judge(live), live)
 
 
 def test_no_text_breaks_the_markdown() -> None:
@@ -676,6 +722,40 @@ def test_junit_has_a_case_a_finding_and_never_a_pass_where_the_gate_gave_none() 
     assert found[4] == ["error"]
     bare, made = every_kind()[4]
     assert outcomes(FORMATS["junit.xml"](replace(bare, findings=()), made)) == ["error"]
+
+
+def causes(judgement: Judgement, made: Session) -> dict[str, ET.Element]:
+    """What is told of each case that is no pass, by its name."""
+    cases = ET.fromstring(FORMATS["junit.xml"](judgement, made)).iter("testcase")
+    return {str(case.get("name")): case[0] for case in cases if len(case)}
+
+
+def test_junit_tells_of_each_finding_its_own_reason_whatever_the_gate_came_to() -> None:
+    margins = {"cpu_us_per_request": 0.025, "rate_rps": 0.05}
+    slow, near = flat(math.log(1.1), 20), flat(math.log(0.955), 20, sd=0.02)
+    made = gate_session(slow, rate=near, margins=margins, confirm=flat(math.log(1.1), 20, seed=2))
+    judgement = judge(made)
+    assert (judgement.word, [each.word for each in judgement.findings]) == ("fail", ["fail", "unsure"])
+    failure, error = causes(judgement, made).values()
+    assert (failure.tag, error.tag, error.get("type")) == ("failure", "error", "unsure")
+    assert str(failure.text).startswith("Regression: CPU per request of head is ")
+    assert "fresh blocks said the same" in str(failure.text)
+    assert str(error.text).startswith("Unsure: the rate of requests of head is ")
+    assert "the margin lies within the interval (margin -4.76 %)" in str(error.text)
+    assert "CPU" not in str(error.text)
+
+
+def test_junit_says_of_a_fail_that_fresh_blocks_did_not_share_what_these_said_of_it() -> None:
+    margins = {"cpu_us_per_request": 0.025, "rate_rps": 0.05}
+    slow, fewer = flat(math.log(1.1), 20), flat(math.log(0.8), 20)
+    made = gate_session(slow, rate=fewer, margins=margins, confirm=flat(math.log(1.1), 20, seed=2))
+    failure, error = causes(judge(made), made).values()
+    assert "CPU per request of head is" in str(failure.text)
+    assert str(error.text).startswith("Unsure: the rate of requests of head is 20")
+    assert "fresh blocks did not say the same (0 %," in str(error.text)
+    waiting = replace(made, runs=tuple(run for run in made.runs if run.part == GATE))
+    for each in causes(judge(waiting), waiting).values():
+        assert "no fresh blocks were measured" in str(each.text)
 
 
 def test_junit_counts_what_it_holds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -106,7 +107,7 @@ def test_the_terminal_shows_findings_margins_the_base_beside_itself_and_what_can
     assert any(line.startswith("plain closed(64) rate") and "-4.76 % 14 pass" in line for line in lines)
     assert "The base beside itself, where nothing should be found" in lines
     assert any(line.startswith("14 blocks, decided at look 1 of 2") for line in lines)
-    assert any(line.startswith("Smallest change that could be told here: cpu ") for line in lines)
+    assert any(line.startswith("Smallest change that could be told here: CPU per request ") for line in lines)
     assert "These figures are invented: the fake backend measures nothing." in lines
 
 
@@ -211,6 +212,8 @@ def test_two_files_are_judged_together_where_they_compare(gate: Gate, tmp_path: 
         (("--margin", "2.5"), ["--margin '2.5'", "2.5%"]),
         (("--margin", "0%"), ["--margin '0%'"]),
         (("--margin", "-1%"), ["--margin '-1%'"]),
+        (("--margin", "100.1%"), ["--margin '100.1%'", "at most 100%, which is twice as bad"]),
+        (("--margin", "p99=999%"), ["--margin 'p99=999%'", "at most 100%"]),
         (("--margin", "cpi=2%"), ["There is no metric", "cpi", "cpu"]),
         (("--margin", "p50=2%"), ["p50 is not judged", "--metric p50"]),
         (("--margin", "2%", "--margin", "cpu=3%"), ["of cpu twice"]),
@@ -222,6 +225,16 @@ def test_two_files_are_judged_together_where_they_compare(gate: Gate, tmp_path: 
         (("--budget", "25h"), ["--budget '25h'", "up to a day"]),
         (("--budget", "1m"), ["--budget and --blocks", "choose one"]),
         (("--session", "../x"), ["--session takes up to 100"]),
+        (("--blocks", "9"), ["--blocks", "10", "(see gatebench gate --help)"]),
+        (("--blocks", "10.5"), ["--blocks", "integer", "(see gatebench gate --help)"]),
+        (("--blok", "3"), ["No such option: --blok. Did you mean --blocks? (see gatebench gate --help)"]),
+        (("--base",), ["'--base' requires an argument (see gatebench gate --help)"]),
+        (("--stack", ""), ["There is nothing after --stack: "]),
+        (("--stack=",), ["There is nothing after --stack: "]),
+        (("--reports", ""), ["There is nothing after --reports: "]),
+        (("--out=",), ["There is nothing after --out: "]),
+        (("--scenario=",), ["There is nothing after --scenario: "]),
+        (("--base", "folder:/nonexist"), ["--base folder:/nonexist: there is no such folder"]),
         (("--scenario", "plane"), ["plane", "plain"]),
         (("--stack", "flaks+gunicorn-gthread"), ["flaks", "flask"]),
         (("--head", "thread=3"), ["--head thread=3", "named 'thread'"]),
@@ -240,13 +253,99 @@ def test_a_gate_wants_both_of_its_arms(gate: Gate) -> None:
     assert gate("--base", ".").refused("name both")
 
 
-def test_what_was_measured_is_not_measured_again(gate: Gate, tmp_path: Path) -> None:
+OF_MEASURING = {
+    "--app": "shop",
+    "--stack": "flask+gunicorn-sync",
+    "--budget": "five",
+    "--blocks": "12",
+    "--confirm": None,
+    "--no-confirm": None,
+    "--backend": "cloud",
+    "--out": "elsewhere",
+    "--session": "../x",
+}
+OF_JUDGING = {
+    "--base": "HEAD~1",
+    "--head": ".",
+    "--scenario": "plane",
+    "--metric": "p50",
+    "--margin": "half",
+}
+
+
+def spelled(option: str, value: str | None) -> tuple[str, ...]:
+    return (option,) if value is None else (option, value)
+
+
+@pytest.mark.parametrize("kind", ["a gate's", "another", "two"])
+@pytest.mark.parametrize("option", OF_MEASURING)
+def test_an_option_of_measuring_is_named_where_results_are_judged_whatever_it_says(
+    gate: Gate, tmp_path: Path, kind: str, option: str
+) -> None:
+    made = gate_session(flat(0.0, 12)) if kind == "a gate's" else sessions.session(blocks=6)
+    files = [sessions.write(tmp_path, made)] * (2 if kind == "two" else 1)
+    done = gate(*files, *spelled(option, OF_MEASURING[option]), "--margin", "half")
+    assert done.refused(f"Results are judged as they were measured; leave out {option}.")
+
+
+@pytest.mark.parametrize("option", OF_JUDGING)
+def test_a_gates_own_file_says_itself_what_it_is_judged_by_whatever_an_option_says(
+    gate: Gate, tmp_path: Path, option: str
+) -> None:
     file = sessions.write(tmp_path, gate_session(flat(0.0, 12)))
-    assert gate(file, "--budget", "5m", "--stack", "flask+gunicorn-sync").refused("leave out --stack, --budget")
-    assert gate(file, "--margin", "10%").refused(str(file), "leave out --margin")
-    assert gate(file, file, file).refused("not 3")
+    done = gate(file, *spelled(option, OF_JUDGING[option]))
+    assert done.refused(f"{file} says what it is judged by, declared before it was measured: leave out {option}.")
+
+
+def test_a_gates_own_file_is_judged_alone(gate: Gate, tmp_path: Path) -> None:
+    own = sessions.write(tmp_path / "own", gate_session(flat(0.0, 12)))
+    other = sessions.write(tmp_path / "other", sessions.session(blocks=6))
+    for both in ((own, other), (other, own), (own, own)):
+        assert gate(*both).refused(f"{own} is a gate's own", f"judge it alone, by `gatebench gate {own}`.")
+    assert gate(own).code == 0
+
+
+def test_results_files_are_one_or_two_and_of_one_two_stacks_are_named(gate: Gate, tmp_path: Path) -> None:
     plain = sessions.write(tmp_path, sessions.session(blocks=6))
-    assert gate(plain).refused("--base and --head", sessions.SYNC)
+    assert gate(plain, plain, plain).refused("not 3")
+    for words in ((), ("--base", sessions.SYNC), ("--head", sessions.SYNC)):
+        assert gate(plain, *words).refused("--base and --head", sessions.SYNC)
+    assert gate(plain, "--base", ".", "--head", sessions.SYNC).refused("--base .: ", "no such stack", sessions.SYNC)
+    assert gate(plain, "--metric", "p50").refused("no margin for p50", "--margin p50=10%")
+
+
+def test_the_command_that_judges_again_names_the_file_that_was_read(gate: Gate, tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, gate_session(flat(0.0, 12))).rename(tmp_path / "my file.jsonl")
+    done = gate(file)
+    command = f"gatebench gate '{file}'"
+    assert f"`{command}` judges the same again." in done.stdout
+    assert f"- To judge the same blocks again: `{command}`." in (done.reports / "gate.md").read_text("utf-8")
+
+
+def test_the_command_that_judges_again_names_the_file_that_was_written(gate: Gate, tmp_path: Path) -> None:
+    done = gate(*SAME, "--out", "kept", "--session", "mine")
+    again = "gatebench gate kept/mine.jsonl"
+    assert f"`{again}` judges the same again." in done.stdout
+    markdown = (done.reports / "gate.md").read_text("utf-8")
+    assert f"- To judge the same blocks again: `{again}`." in markdown
+    assert gate(*again.split()[2:]).code == 0
+    assert (done.reports / "gate.md").read_text("utf-8") == markdown
+
+
+def test_a_file_that_goes_along_with_the_report_is_named_as_seen_from_there(gate: Gate, tmp_path: Path) -> None:
+    done = gate(*SAME, "--reports", "reports/gate", "--out", tmp_path / "reports" / "gate" / "results")
+    (file,) = (done.reports / "results").iterdir()
+    told = f"`gatebench gate results/{file.name}` in the folder of this report."
+    assert told in (done.reports / "gate.md").read_text("utf-8")
+
+
+def test_the_command_that_judges_two_files_again_says_what_of_them(gate: Gate, tmp_path: Path) -> None:
+    one = sessions.session(blocks=12, measures=("plain closed(64)",))
+    base = sessions.write(tmp_path / "base", one)
+    head = sessions.write(tmp_path / "head", replace(one, started_at="2026-01-30T12:00:00+00:00"))
+    words = ("--base", sessions.SYNC, "--metric", "rate", "--margin", "rate=30%")
+    done = gate(base, head, *words)
+    assert f"`gatebench gate {base} {head} {' '.join(words)}` judges the same again." in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -303,6 +402,81 @@ def test_reports_that_cannot_be_written_are_told_of_before_anything_is_measured(
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     assert gate(*SAME, "--reports", tmp_path / "taken").refused("taken cannot be written", "--reports")
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("option", "place"), [("--reports", "/proc"), ("--out", "/proc/results")])
+def test_a_folder_that_is_there_and_takes_no_file_is_told_of_before_anything_is_measured(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, place: str
+) -> None:
+    with monkeypatch.context() as changed:
+        with_parties(changed, unreachable)
+        done = gate(*SAME, option, place)
+    assert done.refused(f"{place} cannot be written", f"give another folder with {option}.")
+
+
+def test_a_report_that_is_a_folder_is_told_of_before_anything_is_measured(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "gate.md").mkdir(parents=True)
+    with monkeypatch.context() as changed:
+        with_parties(changed, unreachable)
+        assert gate(*SAME, "--reports", "mine").refused("mine/gate.md is a folder", "--reports")
+
+
+def unreachable() -> Parties:
+    raise AssertionError("it was to be told before anything is measured")
+
+
+@dataclass
+class Spoiling(fake.FakeDriver):
+    """A driver in whose midst the folder of reports is lost: a file stands in its place."""
+
+    reports: Path = field(kw_only=True)
+
+    def measure(self, job: Job) -> Figures:
+        if self.reports.is_dir():
+            self.reports.rmdir()
+            self.reports.write_text("taken", encoding="utf-8")
+        return super().measure(job)
+
+
+def test_reports_that_cannot_be_written_once_it_is_measured_lose_nothing(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, given = fake.FakeBackend(), fake.parties
+    reports = tmp_path / "reports" / "gate"
+    with monkeypatch.context() as changed:
+        with_parties(changed, lambda: given(backend=backend, driver=Spoiling(backend=backend, reports=reports)))
+        done = gate(*SAME)
+    file = results(tmp_path).relative_to(tmp_path)
+    assert done.code == 2
+    assert "Gate: pass" in done.stdout
+    assert "No regression: " in done.stdout
+    assert "reports/gate could not be written (" in done.stderr
+    assert f"nothing that was measured is lost: `gatebench gate {file} --reports FOLDER`" in done.stderr
+    assert done.stderr.count("\n") == 1
+    again = gate(file, "--reports", "elsewhere")
+    assert again.code == 0
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == FILES
+
+
+def test_a_disk_that_is_full_is_its_owners_turn_and_leaves_no_half_of_a_report(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No disk is filled: there is no room for the third file."""
+    moved, count = Path.replace, iter(range(99))
+
+    def full(path: Path, target: Path) -> Path:
+        if next(count) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        return moved(path, target)
+
+    file = sessions.write(tmp_path, gate_session(flat(0.0, 12)))
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "replace", full)
+        done = gate(file)
+    assert (done.code, done.files) == (4, set())
+    assert f"(No space left on device), but nothing that was measured is lost: `gatebench gate {file}" in done.stderr
 
 
 @dataclass

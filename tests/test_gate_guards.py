@@ -10,7 +10,7 @@ from gates import BASE, HEAD, P50_S, SAME, flat, gate_session, times
 from sessions import make_void
 
 from gatebench.errors import UsageError
-from gatebench.gate import MARGINS, judge
+from gatebench.gate import GATE, MARGINS, judge
 from gatebench.model import Run
 
 
@@ -89,6 +89,39 @@ def test_what_was_to_be_judged_and_is_not_is_told_in_the_sentence() -> None:
     assert judgement.word == "pass"
     assert [*judgement.left_out] == ["Response time, p99 on plain, closed(64)"]
     assert "p99" in judgement.sentence
+
+
+@pytest.mark.parametrize("cpu_s", [1e-310, 1e-300, 1e-9, 1e18, float(2**63)])
+@pytest.mark.parametrize("arm", [BASE, HEAD])
+@pytest.mark.parametrize("blocks", [{3}, {*range(20)}])
+def test_a_figure_that_nobody_can_have_measured_is_refused_with_its_place(
+    cpu_s: float, arm: str, blocks: set[int], recwarn: pytest.WarningsRecorder
+) -> None:
+    def spoil(run: Run) -> Run:
+        there = run.stack == arm and run.block in blocks and run.part == GATE
+        return replace(run, server=replace(run.server, cpu_s=cpu_s)) if there else run
+
+    made = gate_session(flat(0.0, 20), again=flat(0.0, 6), spoil=spoil)
+    with pytest.raises(
+        UsageError, match=rf"CPU per request on plain, closed\(64\) is .* in block {min(blocks)} of the"
+    ):
+        judge(made)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("blocks", [{3}, {*range(20)}])
+@pytest.mark.parametrize("cpu_s", [0.0, 1e-320])  # of which nothing is left a request
+def test_no_cpu_time_at_all_is_no_figure_and_gives_no_pass_by_itself(
+    cpu_s: float, blocks: set[int], recwarn: pytest.WarningsRecorder
+) -> None:
+    def spoil(run: Run) -> Run:
+        there = run.stack == BASE and run.block in blocks
+        return replace(run, server=replace(run.server, cpu_s=cpu_s)) if there else run
+
+    judgement = judge(gate_session(flat(0.0, 20), spoil=spoil))
+    assert judgement.findings[0].blocks == 20 - len(blocks)
+    assert judgement.word == ("unsure" if len(blocks) == 20 else "pass")
+    assert not recwarn.list
 
 
 WRONG: Mapping[str, Mapping[str, object]] = {

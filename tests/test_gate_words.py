@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from gates import BASE, HEAD, SAME, flat, gate_session, times
 from rich.console import Console
-from sessions import make_void
+from sessions import make_void, write
 
+from gatebench import store
 from gatebench.cli import gate_view
 from gatebench.gate import AGAIN, CONFIRM, GATE, judge, words
 from gatebench.gate.beside import broken, itself
+from gatebench.gate.formats import FORMATS
 from gatebench.model import Fault, Finding, Judgement, Run, Session
+from gatebench.report.gate_page import page
 
 BROKE = "the server ended with exit code 1, in mid-trial"
 DECLARED = (10, 20, 30, 40)
@@ -262,7 +267,47 @@ def test_what_the_judge_leaves_out_is_named_so() -> None:
 
 def test_a_terminal_says_what_the_smallest_change_is() -> None:
     session = gate_session(flat(0.0, 20), again=flat(0.0, 7))
-    assert " % (about half the width of an interval)\n" in told(judge(session), session)
+    said = told(judge(session), session)
+    assert re.search(r"told here: CPU per request 0\.\d+ % \(about half the width of an interval over as many", said)
+    assert "by their spread and that of base beside itself in 7 duets).\n" in said
+    assert "cannot be told" not in said
+
+
+def test_terminal_and_page_say_that_few_duets_of_base_beside_itself_warn_of_nothing() -> None:
+    session = gate_session(flat(0.0, 20), again=flat(0.04, 4, sd=0.001))
+    judgement = judge(session)
+    assert not judgement.warnings, "four duets have no interval, however far apart the arms are"
+    for text in (told(judgement, session), page(judgement, session)):
+        assert "takes 6 duets for an interval, and has 4: whether the two arms are measured alike cannot" in text
+    assert "too few duets to tell" in told(judgement, session)
+    enough = gate_session(flat(0.0, 20), again=flat(0.04, 6, sd=0.001))
+    assert any("the two arms are not measured alike here" in text for text in judge(enough).warnings)
+    assert "not alike" in told(judge(enough), enough)
+
+
+@pytest.mark.parametrize("hidden", ["\x1b]0;owned\x07", "\x9b2J", "\u202e", "\n::error::", "\r"])
+def test_what_a_file_hides_in_a_name_reaches_no_output(tmp_path: Path, hidden: str) -> None:
+    def worse(run: Run) -> Run:
+        run = replace(run, stack=run.stack + hidden, warnings=(f"busy{hidden}",))
+        return make_void(run, f"it died{hidden}") if run.block == 3 else run
+
+    made = gate_session(flat(0.0, 20), again=flat(0.0, 7), spoil=worse)
+    assert made.gate is not None
+    arms = {name + hidden: f"commit{hidden}" for name in made.gate.arms}
+    gate = replace(made.gate, base=BASE + hidden, head=HEAD + hidden, again=SAME + hidden, arms=arms)
+    parts = [replace(each, stacks=tuple(name + hidden for name in each.stacks)) for each in made.plan.parts]
+    machine = replace(made.machine, cpu=f"a CPU{hidden}")
+    made = replace(made, gate=gate, machine=machine, plan=replace(made.plan, parts=tuple(parts)))
+    session = store.read(write(tmp_path, made))
+    judgement = judge(session)
+    assert judgement.word == "pass"
+    texts = [judgement.sentence, judgement.base, judgement.head, *judgement.void, *judgement.warnings]
+    texts += [told(judgement, session), page(judgement, session)]
+    texts += [form(judgement, session) for form in FORMATS.values()]
+    for text in texts:
+        assert hidden not in text
+        assert not {*text} & {"\x1b", "\x07", "\x9b", "\u202e", "\r"}
+        assert not [line for line in text.splitlines() if line.strip().startswith("::")]
 
 
 def test_a_terminal_lists_each_that_was_left_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,10 +20,10 @@ from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Finding, Outcome
 from gatebench.errors import ContractError, MachineError, UsageError
-from gatebench.gate import MARGINS, judge
+from gatebench.gate import MARGINS, judge, sameness
 from gatebench.gating import Wanted, failure, final, gated, laid_down, planned
 from gatebench.generator import Figures, Job
-from gatebench.model import AnyStack, Judgement, Load, Measure, Placement, Run, Session, Stack, Trial
+from gatebench.model import AnyStack, Choice, Judgement, Load, Measure, Placement, Run, Session, Setting, Stack, Trial
 from gatebench.parties import Contract
 from gatebench.session import Tree, opened
 from gatebench.store import Writer, read
@@ -30,6 +31,7 @@ from gatebench.store import Writer, read
 STACK = "flask+gunicorn-gthread"
 BASE, HEAD, AGAIN = f"base:{STACK}", f"head:{STACK}", f"again:{STACK}"
 CPU = "cpu_us_per_request"
+ALIKE = "Base and head are the same: "
 BLOCK_S = 3.0  # what a duet takes, and a block of one scenario, by the clock that is made up
 
 
@@ -65,6 +67,10 @@ class Costing(fake.FakeBackend):
     clock: Clock = field(default_factory=Clock)
     starts: int = 0
     breaks: Callable[[AnyStack, int], bool] = lambda stack, start: False
+    versions: Mapping[str, Setting] = field(default_factory=lambda: {"python": "3.11.9"})
+
+    def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
+        return {"versions": self.versions, "image": {"image": f"gatebench:{stack.name}"}}
 
     @contextlib.contextmanager
     def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
@@ -98,6 +104,11 @@ class Made:
     @property
     def judgement(self) -> Judgement:
         return judge(self.session)
+
+    @property
+    def others(self) -> list[str]:
+        """Warnings of anything but that both arms are of the same tree."""
+        return [text for text in self.warnings if not text.startswith(ALIKE)]
 
     def blocks(self, part: str = "gate") -> list[int]:
         return sorted({run.block for run in self.runs if run.part == part})
@@ -163,7 +174,71 @@ def test_identical_arms_pass_before_all_blocks_are_used(tree: Tree) -> None:
     assert found.judgement.word == "pass"
     assert len(found.blocks()) in found.header.gate.looks[:-1]
     assert not found.blocks("gate.confirm")
-    assert not found.warnings
+    assert not found.others
+
+
+def as_head(tree: Tree, head: Stack) -> Tree:
+    arms = {name: head if stack.arm == "head" else stack for name, stack in tree.stacks.arms.items()}
+    return replace(tree, stacks=replace(tree.stacks, arms={stack.name: stack for stack in arms.values()}))
+
+
+def copied(tree: Tree, folder: Path) -> Stack:
+    """The head from another folder that holds the same."""
+    stack = tree.stacks.arms[HEAD]
+    for name in (stack.app.name, "work"):
+        shutil.copytree(stack.app.folder.parent / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return replace(stack, app=replace(stack.app, folder=folder / stack.app.name))
+
+
+def test_arms_that_hold_the_same_are_told_to_be_the_same_before_and_after(tree: Tree) -> None:
+    found = made(tree, blocks=10)
+    assert [text for text in found.warnings if text.startswith(ALIKE)] == [found.judgement.warnings[0]]
+
+
+def test_another_folder_or_a_setting_that_comes_to_the_same_is_told_to_be_the_same(
+    tree: Tree, tmp_path: Path
+) -> None:
+    usual = tree.stacks.arms[HEAD]
+    threads = usual.settings["threads"]
+    for head in (copied(tree, tmp_path), replace(usual, given={"threads": threads})):
+        found = made(as_head(tree, head), blocks=10)
+        assert any(text.startswith(ALIKE) for text in found.judgement.warnings), head.name
+
+
+def test_arms_that_differ_in_a_file_a_setting_a_profile_or_a_stack_are_not_told_to_be_the_same(
+    tree: Tree, tmp_path: Path
+) -> None:
+    usual, elsewhere = tree.stacks.arms[HEAD], copied(tree, tmp_path)
+    with (elsewhere.app.folder.parent / "work" / "new.py").open("w") as file:
+        file.write("slower = True\n")
+    tuned = next(iter(usual.server.profiles))
+    others = [elsewhere, replace(usual, given={"threads": 3}), replace(usual, profile=tuned)]
+    others += [replace(tree.stacks.one("django+gunicorn-gthread"), arm="head")]
+    others += [replace(usual, choices=(*usual.choices, Choice(axis="colour", value="red")))]
+    for head in others:
+        found = made(as_head(tree, head), blocks=10)
+        assert not any(text.startswith(ALIKE) for text in (*found.warnings, *found.judgement.warnings)), head.name
+
+
+def test_arms_that_are_slowed_down_by_what_no_header_says_are_not_called_the_same(tree: Tree) -> None:
+    session = made(tree, blocks=10).session
+    assert session.gate is not None
+    names = {HEAD: f"slow5:{STACK}"}
+    renamed = replace(
+        session,
+        gate=replace(session.gate, head=names[HEAD], arms={**session.gate.arms, names[HEAD]: "slowed"}),
+        stacks={names.get(name, name): known for name, known in session.stacks.items()},
+        declared={what.replace(" head", " slow5"): digest for what, digest in session.declared.items()},
+    )
+    assert sameness(session)
+    assert not sameness(renamed)
+
+
+def test_a_file_that_does_not_say_what_its_arms_hold_does_not_call_them_the_same(tree: Tree) -> None:
+    older = replace(made(tree, blocks=10).session, declared={})
+    nothing_installed = made(tree, Costing(versions={}), blocks=10).session
+    for session in (older, nothing_installed):
+        assert not any(text.startswith(ALIKE) for text in judge(session).warnings)
 
 
 def test_a_slower_head_fails_and_fresh_blocks_say_the_same(tree: Tree) -> None:
@@ -257,12 +332,12 @@ def test_no_gate_declares_more_blocks_than_the_most(tree: Tree) -> None:
 def test_so_many_blocks_as_were_asked_for_are_made_whatever_the_budget(tree: Tree) -> None:
     found = made(tree, Costing(head=1.025, noise=0.001), blocks=12, budget_s=1.0, margins={CPU: 0.025})
     assert len(found.blocks()) == 12
-    assert not found.warnings
+    assert not found.others
 
 
 def test_a_budget_too_small_for_the_fewest_blocks_is_told_and_decides_nothing(tree: Tree) -> None:
     found = made(tree, budget_s=4 * BLOCK_S, margins={CPU: 0.025})
-    (warning,) = found.warnings
+    (warning,) = found.others
     assert "The budget of 12 s is too small: a block takes about 3.0 s" in warning
     assert "39 s" in warning
     assert len(found.blocks()) < 10

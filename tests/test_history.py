@@ -341,8 +341,33 @@ def test_a_path_that_is_not_there_is_refused_also_where_unreadable_files_are_lef
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    assert isinstance(told(tmp_path).exception, UsageError)
+    (tmp_path / "results" / "reference").mkdir(parents=True)
+    error = told(tmp_path).exception
+    assert isinstance(error, UsageError)
+    assert "nor below it" in str(error)
+
+
+def test_sessions_that_lie_below_a_folder_are_found_and_it_is_said_where(tmp_path: Path) -> None:
+    sessions.write(tmp_path / "results" / "reference", night(1))
+    result = told(tmp_path)
+    assert result.exit_code == 0
+    assert " folders: " not in result.output
+    sessions.write(tmp_path / "results" / "power", night(2))
+    result = told(tmp_path, "--metric", "cpu", "--json")
+    found = json.loads(result.stdout)
+    assert [point["session"] for point in found["series"][0]["points"]] == ["nightly-001", "nightly-002"]
+    (notice,) = found["notices"]
+    assert notice.startswith("The sessions lie in 2 folders: ")
+    assert notice.index("power") < notice.index("reference")
+
+
+def test_what_was_measured_beside_a_noisy_neighbour_is_held_against_its_like_alone(tmp_path: Path) -> None:
+    noisy = [replace(night(number), surroundings={"neighbour": "busy in bursts"}) for number in (1, 3)]
+    quiet = [night(2), replace(night(4), surroundings={"neighbour": "none"})]
+    found = histories([*noisy, *quiet], metric_names=[CPU])
+    told = {each.room.neighbour: [point.session for point in each.points] for each in found}
+    assert told == {"busy in bursts": ["nightly-001", "nightly-003"], None: ["nightly-002", "nightly-004"]}
+    assert sum(str(each.room).endswith("; with a neighbour, busy in bursts") for each in found) == 1
 
 
 def test_only_gates_are_refused(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_protocol_says_which_servers_speak_it_and_how() -> None:
     assert verdict.asgi == "by the interface: hypercorn; not uvicorn"
     assert "WSGI was published as no" in verdict.why
     [verdict] = speaking("no", "no")
-    assert verdict.asgi.startswith("not seen: ")
+    assert verdict.asgi.startswith("not seen with ")
     assert speaking("untried", "yes")[0].wsgi == "nobody could be asked"
 
 
@@ -152,7 +152,7 @@ def test_generated_documentation_is_asked_of_the_two_frameworks_alone() -> None:
     [verdict] = of("overview.docs", part("protocols.spoken", stacks, ("plain speak(1)",)), truth=Truth(speaks=speaks))
     assert (verdict.word, verdict.wsgi, verdict.asgi) == (
         "confirmed",
-        "not seen: flask do not",
+        "not seen with flask",
         "by an extension: fastapi",
     )
 

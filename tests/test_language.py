@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -24,6 +25,7 @@ METHODS = [
     ("**.py", "python"),
     ("**.j2", "jinja2.ext.babel_extract"),
 ]
+SLASHED = {"; ": " / ", ": ": " > ", ", ": " + "}
 BLANK = re.compile(r"\{(\w+)\}")
 
 
@@ -40,7 +42,7 @@ def said_by_the_page() -> set[str]:
 @pytest.mark.parametrize("code", CATALOGUES)
 def test_every_sentence_of_the_page_is_in_the_catalogue_and_none_is_left_over(code: str) -> None:
     own = {str(message.id) for message in catalogue(code) if message.id and message.context != MADE}
-    assert own - {"; "} == said_by_the_page()
+    assert own == said_by_the_page()
 
 
 @pytest.mark.parametrize("code", CATALOGUES)
@@ -66,11 +68,21 @@ def test_a_page_of_everything_says_nothing_in_english_but_logs(code: str, tmp_pa
     assert foreign == {"made up: no", "the generator may have been the limit: its CPUs were 91% busy"}  # by our fake
 
 
+def test_a_setting_is_spelled_in_every_language_as_its_server_spells_it(tmp_path: Path) -> None:
+    session = sessions.session(measures=("plain closed(64)",), blocks=2)
+    plain = {stack: {"settings": {"loop": "none"}, "versions": {}} for stack in session.stacks}
+    file = sessions.write(tmp_path, replace(session, stacks=plain))
+    text = report.build(file, tmp_path / "page", "zh-Hant").page.read_text(encoding="utf-8")
+    table = re.search(r'<table id="settings">.*?</table>', text, flags=re.DOTALL)
+    assert table
+    assert table[0].count("<td>none</td>") == len(session.stacks)
+
+
 def made(**sentences: str) -> Language:
     from gatebench.report.language import _pattern
 
     patterns = tuple(_pattern(source.replace("_", " "), text) for source, text in sentences.items())
-    return Language("xx", patterns=patterns, joint=" / ")
+    return Language("xx", patterns=patterns, joints=SLASHED)
 
 
 def test_a_sentence_is_known_by_the_words_around_its_blanks_which_are_said_too() -> None:
@@ -78,15 +90,39 @@ def test_a_sentence_is_known_by_the_words_around_its_blanks_which_are_said_too()
         "xx",
         made={"yes": "ja"},
         patterns=made(**{"at_{size}:_{answer}": "bei {size}: {answer}"}).patterns,
-        joint=" / ",
+        joints=SLASHED,
     )
     assert say.parts("at 16: yes; yes") == (("bei 16: ja", True), (" / ", True), ("ja", True))
 
 
 def test_what_is_not_known_stays_english_and_is_marked_so() -> None:
-    say = Language("xx", made={"yes": "ja"}, joint=" / ")
+    say = Language("xx", made={"yes": "ja"}, joints=SLASHED)
     assert say.parts("no such sentence; yes") == (("no such sentence", False), (" / ", True), ("ja", True))
     assert say.parts("flask+gunicorn-sync") == (("flask+gunicorn-sync", True),)
+
+
+def test_a_name_before_a_colon_and_clauses_between_commas_are_said_each() -> None:
+    say = Language("xx", made={"yes": "ja", "no": "nein"}, joints=SLASHED)
+    assert say.told("part.name: yes") == "part.name > ja"
+    assert say.told("yes, no; yes") == "ja + nein / ja"
+    assert say.told("flask: 94.7 %") == "flask > 94.7 %"
+
+
+def test_what_is_known_in_part_only_is_not_taken_apart_at_a_comma_or_colon() -> None:
+    say = Language("xx", made={"yes": "ja"}, joints=SLASHED)
+    assert say.parts("yes, and so on") == (("yes, and so on", False),)
+    assert say.parts("so to say: yes") == (("so to say: yes", False),)
+
+
+def test_a_list_of_names_is_the_same_in_all_languages() -> None:
+    assert Language("xx", joints=SLASHED).told("a2wsgi, asgiref") == "a2wsgi, asgiref"
+
+
+def test_a_sentence_whose_blanks_are_not_known_is_the_last_resort() -> None:
+    patterns = made(**{"{a} against {b}": "{a} gegen {b}"}).patterns
+    say = Language("xx", made={"one against another, in turn": "reihum"}, patterns=patterns, joints=SLASHED)
+    assert say.told("one against another, in turn: 1.90") == "reihum > 1.90"
+    assert say.told("one against another, at once: 1.90") == "one gegen another, at once: 1.90"
 
 
 def test_a_semicolon_within_brackets_ends_no_clause() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gatebench import metrics
 from gatebench.histogram import of_seconds
-from gatebench.model import Connects, ControlGroup, Run, Usage
+from gatebench.model import Connects, ControlGroup, Estimate, Run, Usage
 from gatebench.swarm.recorder import UNANSWERED
 
 
@@ -233,6 +233,43 @@ def test_a_value_is_shown_with_three_figures_and_a_unit_of_its_size(
     value: float | None, unit: str, shown: str
 ) -> None:
     assert metrics.show(value, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "unit", "shown"),
+    [
+        (1.004, 0.999, 1.009, metrics.TIMES, ("1.004", "0.999", "1.009")),
+        (1.04, 0.98, 1.1, metrics.TIMES, ("1.04", "0.98", "1.10")),
+        (0.99, 0.967, 1.005, metrics.TIMES, ("0.990", "0.967", "1.005")),
+        (1.00012, 0.99984, 1.00041, metrics.TIMES, ("1.0001", "0.9998", "1.0004")),
+        (0.9993, 0.9991, 0.9994, "", ("0.9993", "0.9991", "0.9994")),
+        (1.252, 1.25, 1.254, metrics.TIMES, ("1.25", "1.25", "1.25")),
+        (5.5, 5, 6, "", ("5.5", "5", "6")),
+        (1, 1, 1, "", ("1", "1", "1")),
+    ],
+)
+def test_a_figure_near_one_has_the_digits_that_tell_it_from_one(
+    value: float, low: float, high: float, unit: str, shown: tuple[str, str, str]
+) -> None:
+    estimate = Estimate(value=value, low=low, high=high, blocks=6, method="made up")
+    assert metrics.show_estimate(estimate, unit) == tuple(f"{each}{unit}" for each in shown)
+
+
+@given(st.floats(min_value=0.9, max_value=1.1), st.floats(min_value=0.0002, max_value=0.2))
+def test_near_one_an_intervals_ends_are_told_apart_where_it_is_no_point(value: float, width: float) -> None:
+    estimate = Estimate(value=value, low=value - width / 2, high=value + width / 2, blocks=6, method="made up")
+    _, low, high = metrics.show_estimate(estimate, metrics.TIMES)
+    assert low != high
+
+
+def test_an_interval_names_its_unit_once_and_is_left_out_where_it_has_no_width() -> None:
+    def shown(low: float | None, high: float | None) -> tuple[str, str]:
+        return metrics.show_interval(Estimate(value=0.9, low=low, high=high, blocks=6, method="made up"), "s")
+
+    assert shown(0.85, 0.95) == ("900 ms", "850 to 950 ms")
+    assert shown(0.8, 1.2) == ("900 ms", "800 ms to 1.2 s")
+    assert shown(0.9, 0.9) == ("900 ms", "")
+    assert shown(None, None) == ("900 ms", "")
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12), st.sampled_from([1, -1]))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from gatebench.cli import app
 from gatebench.errors import UsageError
-from gatebench.gate import judge
+from gatebench.gate import judge, markdown
 from gatebench.gate.formats import FORMATS
 from gatebench.metrics import TABLE
 from gatebench.model import Judgement, Session
@@ -151,8 +151,10 @@ def test_the_json_says_what_broke_and_what_was_left_out() -> None:
     assert (found["broken"], found["left_out"]) == (BROKE, LEFT_OUT)
 
 
-def test_the_markdown_says_which_file_to_judge_again_and_where_it_lies() -> None:
+def test_the_markdown_says_by_which_command_to_judge_again_and_where() -> None:
     judgement, session = broken()
-    text = FORMATS["gate.md"](judgement, session)
-    assert f"`gatebench gate RESULTS/{session.name}.jsonl`" in text
-    assert "where RESULTS is the folder with the results file" in text
+    text = markdown.page(judgement, session, again="gatebench gate results/a.jsonl", where=" in the folder")
+    assert text.endswith("- To judge the same blocks again: `gatebench gate results/a.jsonl` in the folder.\n")
+    odd = markdown.page(judgement, session, again="gatebench gate 'a`*b*.jsonl'")
+    assert odd.endswith("- To judge the same blocks again: gatebench gate 'a\\`\\*b\\*.jsonl'.\n")
+    assert "judge the same blocks again" not in FORMATS["gate.md"](judgement, session)

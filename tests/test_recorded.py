@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,86 @@ def test_what_was_planned_of_both_and_not_made_of_one_is_judged_and_unsure() -> 
     assert judge(judged_of([earlier((PLAIN, JSON)), cut])).word == "unsure"
 
 
+def test_stacks_of_different_parts_are_refused_with_the_parts_and_what_stands_in_them() -> None:
+    parts = [part("first", [SYNC, GTHREAD], [PLAIN]), part("second", [SYNC, FASTAPI], [PLAIN])]
+    with pytest.raises(UsageError) as refused:
+        judged_of([session(parts=parts)], GTHREAD, FASTAPI)
+    message = str(refused.value)
+    assert "measured in different parts of flagship-20260131T120000Z-1a2b" in message
+    assert f"{GTHREAD} has plain closed(64) in part first; {FASTAPI} has plain closed(64) in part second" in message
+    assert f"name two of one part (first has {SYNC}, {GTHREAD}; second has {SYNC}, {FASTAPI})" in message
+    alone = [part("first", [GTHREAD], [PLAIN]), part("second", [FASTAPI], [PLAIN])]
+    with pytest.raises(UsageError, match="within a part alone: measure both in one part of a plan"):
+        judged_of([session(parts=alone)], GTHREAD, FASTAPI)
+
+
+# Where the trials ran
+
+
+def placed(made: Session, stack: str, cpus: Mapping[str, tuple[int, ...]], some: int = 1) -> Session:
+    """The session with trials of a stack on other CPUs, every so many of its blocks."""
+    return replace(
+        made,
+        runs=tuple(
+            replace(run, placement={**run.placement, **cpus}) if (run.stack, run.block % some) == (stack, 0) else run
+            for run in made.runs
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("some", "cpus", "named"),
+    [
+        (1, {"server": (1,)}, r"6 of its 6 trials .*\(server on CPU 1, where it says server on CPU 3\)"),
+        (3, {"server": (2, 3)}, r"2 of its 6 trials .*\(server on CPU 2\+3, where it says server on CPU 3\)"),
+        (
+            1,
+            {"generator": (0,), "services": (1,)},
+            r".*\(generator on CPU 0, services on CPU 1, where it says generator",
+        ),
+    ],
+)
+def test_trials_that_ran_on_other_cpus_than_their_session_says_are_refused(
+    some: int, cpus: Mapping[str, tuple[int, ...]], named: str
+) -> None:
+    made = session(stacks=(SYNC, GTHREAD), measures=(PLAIN,), blocks=6)
+    for stack in (SYNC, GTHREAD):
+        with pytest.raises(UsageError, match=f"{re.escape(stack)} of flagship.*cannot be judged, since {named}"):
+            judged_of([placed(made, stack, cpus, some)], SYNC, GTHREAD)
+    for both in (
+        [placed(earlier(), GTHREAD, cpus, some), later()],
+        [earlier(), placed(later(), GTHREAD, cpus)],
+    ):
+        with pytest.raises(UsageError, match="another placement than the header says"):
+            judged_of(both)
+
+
+def test_trials_of_a_stack_that_is_not_judged_may_have_run_anywhere() -> None:
+    made = placed(session(measures=(PLAIN,), blocks=6), FASTAPI, {"server": (1,)})
+    assert judge(judged_of([made], SYNC, GTHREAD)).findings
+
+
+def test_a_part_with_fewer_cpus_than_the_session_has_is_placed_on_the_last_of_them() -> None:
+    made = session(stacks=(SYNC, GTHREAD), measures=(PLAIN,), blocks=6)
+    wide = replace(made, placement=replace(made.placement, server=(2, 3)))
+    assert judge(judged_of([wide], SYNC, GTHREAD)).findings
+    both = parts_with(wide, lambda each: replace(each, server_cpus=2))
+    with pytest.raises(UsageError, match=r"server on CPU 3, where it says server on CPU 2\+3"):
+        judged_of([both], SYNC, GTHREAD)
+
+
+def test_older_trials_that_do_not_say_where_they_ran_are_judged() -> None:
+    made = session(stacks=(SYNC, GTHREAD), measures=(PLAIN,), blocks=6)
+    silent = replace(made, runs=tuple(replace(run, placement={}) for run in made.runs))
+    assert judge(judged_of([silent], SYNC, GTHREAD)).findings
+
+
+def test_a_gates_own_trials_that_ran_elsewhere_are_refused_too() -> None:
+    for arm in (BASE, HEAD):
+        with pytest.raises(UsageError, match=f"{re.escape(arm)} of gate-.* cannot be judged, since 12 of its 12"):
+            judge(judged_of([placed(gate_session(flat(0.0, 12)), arm, {"server": (0,)})]))
+
+
 # What differs between two sessions
 
 
@@ -160,9 +241,18 @@ def around(made: Session, **facts: Setting) -> Session:
     return replace(made, backend="container", surroundings={"network": "host", "generator": "process"} | facts)
 
 
+NOISY = {"neighbour": "busy in bursts of 0.3 s"}
+
+
 @pytest.mark.parametrize(
     ("base", "head", "named"),
     [
+        (
+            earlier(surroundings={"neighbour": "none"}),
+            later(surroundings=NOISY),
+            r"neighbour \(none and busy in bursts of 0\.3 s\)",
+        ),
+        (earlier(surroundings=NOISY), later(), r"neighbour \(busy in bursts of 0\.3 s and none\)"),
         (
             earlier(),
             parts_with(later(), lambda each: replace(each, warmup_slice_s=0.1)),
@@ -224,6 +314,7 @@ def newer_flask(made: Session) -> Session:
             lambda made: replace(made, surroundings={"engine": "Docker 29"}),
             "engine of the containers (none and Docker",
         ),
+        (lambda made: replace(made, surroundings={"moon": "full"}), "moon (none and full)"),
         (newer_flask, f"flask of {GTHREAD} (3.1.2 and 3.2.0)"),
     ],
 )
@@ -231,6 +322,18 @@ def test_what_ages_between_two_sessions_is_warned_of(change: Callable[[Session],
     judgement = judge(judged_of([earlier(), change(later())]))
     assert judgement.findings[0].blocks == 6
     assert [text for text in judgement.warnings if f"The sessions differ in {said}" in text]
+
+
+@pytest.mark.parametrize("surroundings", [NOISY, {"neighbour": "none"}, {"chosen since": "Docker 29 answers"}])
+def test_two_sessions_with_the_same_around_them_are_warned_of_nothing(surroundings: dict[str, Setting]) -> None:
+    made = judged_of([earlier(surroundings=surroundings), later(surroundings=surroundings)])
+    assert not [text for text in judge(made).warnings if "differ" in text]
+    if "neighbour" not in surroundings:  # why a backend was chosen surrounds nothing
+        assert not [
+            text
+            for text in judge(judged_of([earlier(), later(surroundings=surroundings)])).warnings
+            if "differ" in text
+        ]
 
 
 def test_two_sessions_that_differ_in_nothing_are_warned_of_drift_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,14 @@ def test_the_flagship_reference_is_of_the_plan_as_it_is(root: Path) -> None:
 def test_a_reference_session_gives_a_page_with_figures(name: str, tmp_path: Path) -> None:
     built = build(FOLDER / f"{name}.jsonl", tmp_path)
     assert sum(row.measured for row in built.headline) >= 4
-    assert built.page.stat().st_size < 2**22
+    assert built.page.stat().st_size < 2_000_000
+
+
+def test_what_is_published_is_made_from_files_that_are_there(root: Path) -> None:
+    workflow = (root / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
+    files = set(re.findall(r"report (results/\S+\.jsonl)", workflow))
+    assert len(files) == 2
+    for name in files:
+        assert (root / name).is_file()
+        for out in re.findall(rf"report {re.escape(name)} --out (\S+)\n", workflow):
+            assert f"report {name} --out {out}/zh-Hant --lang zh-Hant" in workflow

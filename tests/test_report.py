@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gatebench import report, store, tables
 from gatebench.cli import app
 from gatebench.errors import UntrustedError, UsageError
-from gatebench.model import ControlGroup, Load, Measure, Part, Run, Session, Setting
+from gatebench.model import Capability, ControlGroup, Load, Measure, Part, Run, Session, Setting
 from gatebench.report import Built, templating
 from gatebench.report.wording import bounded, shown
 
@@ -144,7 +144,41 @@ def test_a_void_trial_is_listed_with_its_reason(flagship: tuple[Built, str]) -> 
     made, text = flagship
     assert (made.valid, made.trials) == (107, 108)
     listed = Page(text).text.split("Void and failed trials")[-1]
-    assert f"{FASTAPI}, json, closed(64) void 2 the generator may have been the limit" in listed
+    assert f"{FASTAPI}, json, closed(64) void 1 2 the generator may have been the limit" in listed
+
+
+def test_void_trials_whose_reasons_differ_in_figures_only_are_one_row_without_an_empty_log(tmp_path: Path) -> None:
+    def late(run: Run) -> Run:
+        reason = f"requests were sent late: by {run.block + 1}.5 ms (p99), 1 ms would be borne"
+        return replace(make_void(run, reason), log="it wrote nothing") if run.stack == FASTAPI else run
+
+    _, text = built(tmp_path, small(late))
+    listed = section_of(text, "void")
+    assert f"{FASTAPI}, plain, closed(64) void 3 0, 1, 2 requests were sent late: by 1.5\N{EN DASH}3.5 ms" in listed
+    assert "log" not in listed
+
+
+def test_the_head_says_when_and_on_what_it_was_measured(flagship: tuple[Built, str]) -> None:
+    head = Page(flagship[1]).text.split("To the figures")[1].split("The published comparison")[0]
+    assert "Measured on 2026-01-31: An Example CPU at 3.0 GHz, 4 usable CPUs" in head
+    assert "Backend: process. Versions: Python 3.11.9, flask 3.1.2, gunicorn 23.0.0, fastapi 0.120.0" in head
+
+
+def test_what_stands_in_backticks_is_code_on_the_page_and_text_in_markdown(tmp_path: Path) -> None:
+    made, text = built(tmp_path, small(lambda run: make_void(run, "too few: run `ulimit -n 5` or `<blink>`")))
+    assert "run <code>ulimit -n 5</code> or <code>&lt;blink&gt;</code>" in text
+    assert r"run \`ulimit -n 5\` or" in (made.page.parent / "report.md").read_text(encoding="utf-8")
+
+
+def test_stacks_with_the_same_settings_stand_together_and_each_can_be_linked_to(tmp_path: Path) -> None:
+    stacks = tuple(f"{FASTAPI}[threads={count}]" for count in range(1, 14))
+    session = sessions.session(stacks=stacks, measures=("plain closed(64)",), blocks=2)
+    same = {stack: {"settings": {"loop": "uvloop"}, "versions": {"uvicorn": "0.38.0"}} for stack in stacks}
+    other = {stacks[0]: {"settings": {"loop": "none"}, "versions": {}}}
+    page = Page(built(tmp_path, replace(session, stacks=same | other))[1])
+    assert page.text.count("loop uvloop") == 1
+    assert page.text.count("loop none") == 1
+    assert {f"#settings-{place}" for place in range(13)} <= set(page.attributes("href"))
 
 
 def test_settings_versions_machine_and_placement_are_printed(flagship: tuple[Built, str]) -> None:
@@ -410,13 +444,27 @@ def test_what_was_spoken_is_one_table_and_a_no_says_what_was_said(tmp_path: Path
         assert (made.page.parent / "tables" / "capabilities.csv").is_file()
 
 
+def test_figures_of_what_was_spoken_have_their_units(tmp_path: Path) -> None:
+    took = Capability(protocol="h2 multiplexing", answer="yes", why="x", figure=0.503)
+    many = Capability(protocol="sse streams", answer="yes", why="x", figure=16.0)
+    one = Capability(protocol="sse streams", answer="no", why="x", figure=1.0)
+
+    def spoil(run: Run) -> Run:
+        return replace(run, capabilities=(took, many) if run.stack == FASTAPI else (one,))
+
+    spoken = sessions.part("protocols.spoken", (SYNC, FASTAPI), measures=("plain speak(1)",), blocks=1)
+    said = section_of(built(tmp_path, sessions.session(parts=[spoken], spoil=spoil))[1], "protocols")
+    assert f"{SYNC} no (1 stream) —" in said
+    assert f"{FASTAPI} yes (16 streams) yes (503 ms)" in said
+
+
 def test_a_ladder_has_a_figure_a_sentence_and_a_table_of_its_steps(whole: tuple[Built, str]) -> None:
     section = section_of(whole[1], "waterfall")
     assert f"of CPU on {GTHREAD} and" in section
     assert "Where they differ most is" in section
     for step in ("server and interface", "routing core", "framework", "driver", "in all"):
         assert step in section
-    assert "Changing the server alone changes what a request costs by" in section
+    assert "the share attributed to the server is" in section
     assert "no bare callable ran on" not in section
 
 

@@ -3,16 +3,20 @@
 import csv
 import io
 import json
+import re
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sessions
 from sessions import FASTAPI, SYNC
+from test_report import evil_session
 from typer.testing import CliRunner, Result
 
 from gatebench.cli import app
 from gatebench.errors import UsageError
+from gatebench.model import Run
 
 
 @pytest.fixture
@@ -33,6 +37,29 @@ def test_the_terminal_shows_the_headline_and_the_page(file: Path) -> None:
     assert done.stdout.rstrip().endswith("index.html")
 
 
+def test_the_terminal_tells_stacks_apart_by_their_last_letters(tmp_path: Path) -> None:
+    stacks = [f"flask+gunicorn-gthread[keep_alive_s=30,pool_size=16,threads={threads}]" for threads in (64, 65)]
+    part = sessions.part("profiles.headline", (*stacks, FASTAPI), ("plain closed(64)",), blocks=2)
+    done = reported(sessions.write(tmp_path / "results", sessions.session(parts=[part])))
+    words = "".join(letter for letter in done.stdout if letter not in "│ \n")
+    assert all(f"threads={threads}]" in words for threads in (64, 65))
+
+
+def test_the_terminal_speaks_the_pages_language(file: Path) -> None:
+    said = reported(file, "--lang", "zh-Hant").stdout
+    for word in ("公布的比較", "宣稱值", "倍數", "判定", "簡單請求", "尚未測量", "頻繁"):
+        assert word in said
+    for word in ("Claimed", "Factor", "Verdict", "not yet measured", "frequent"):
+        assert word not in said
+
+
+@pytest.mark.parametrize("form", ["terminal", "md", "csv", "json"])
+def test_nothing_that_is_printed_can_steer_a_terminal(tmp_path: Path, form: str) -> None:
+    file = sessions.write(tmp_path / "results", evil_session())
+    said = reported(file, "--format", form).stdout
+    assert not re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", said)
+
+
 def test_markdown_is_the_twin_of_the_page(file: Path) -> None:
     done = reported(file, "--format", "md")
     assert done.stdout.rstrip() == (file.parent / "page" / "report.md").read_text(encoding="utf-8").rstrip()
@@ -42,6 +69,16 @@ def test_csv_is_the_table_of_cells(file: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(reported(file, "--format", "csv").stdout)))
     assert {row["stack"] for row in rows} == {SYNC, FASTAPI}
     assert {"rate_rps", "cpu_us_per_request"} <= {row["metric"] for row in rows}
+
+
+@pytest.mark.parametrize("begin", [*"=+-@\t\n\uff1d\uff0b\uff0d\uff20"])
+def test_no_cell_of_the_csv_is_a_formula_however_it_begins(tmp_path: Path, begin: str) -> None:
+    def warn(run: Run) -> Run:
+        return replace(run, warnings=(f"{begin}1+1",))
+
+    made = sessions.session(stacks=(SYNC,), measures=("plain closed(64)",), blocks=2, spoil=warn)
+    rows = list(csv.DictReader(io.StringIO(reported(sessions.write(tmp_path, made), "--format", "csv").stdout)))
+    assert {row["warnings"] for row in rows} == {f"'{begin}1+1 (all blocks)"}
 
 
 def test_json_has_verdicts_and_cells_and_no_nan(file: Path) -> None:

@@ -2,7 +2,12 @@
 
 import http.client
 import json
+import re
+import signal
 import socket
+import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,3 +93,60 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(MachineError, match=r"cannot be listened on .*--port"):
             serving.server(lambda: tmp_path, taken.getsockname()[1])
+
+
+def test_the_verb_serves_until_ctrl_c_and_then_ends_as_it_was_asked_to(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, sessions.session(blocks=1))
+    with verb(file, "--port", "0") as process:
+        port, said = address_of(process)
+        assert said.endswith("shows the session; ctrl-C ends it.\n")
+        assert "<title>" in asked(port, "/")[2]
+        assert json.loads(asked(port, "/now.json")[2])["trials"] > 0
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0
+
+
+def test_a_reader_who_leaves_before_the_answer_is_nobodys_trouble(tmp_path: Path) -> None:
+    file = sessions.write(tmp_path, sessions.session(blocks=1))
+    with verb(file, "--port", "0") as process:
+        port, _ = address_of(process)
+        for request in (b"GET / HTTP/1.1\r\n", f"GET / HTTP/1.1\r\nHost: {serving.HOST}:{port}\r\n\r\n".encode()):
+            with socket.create_connection((serving.HOST, port)) as leaving:
+                leaving.sendall(request * 50)
+                # Closed so, what is still to be read is thrown away and the other side is told at once.
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert asked(port, "/")[0] == 200
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["gone.jsonl", "folder"])
+def test_the_verb_refuses_what_is_no_results_file_in_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with verb(tmp_path / name, "--port", "0") as process:
+        said, complained = process.communicate(timeout=20)
+    assert (process.returncode, said) == (2, "")
+    assert complained.count("\n") == 1
+    assert name in complained
+    assert "name a results file" in complained
+
+
+@contextmanager
+def verb(*words: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "gatebench", "serve", *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def address_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Read the line in which the verb says where it listens."""
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    found = re.match(rf"http://{re.escape(serving.HOST)}:(\d+)/ ", said)
+    assert found is not None, said
+    return int(found[1]), said

@@ -217,8 +217,73 @@ def test_a_malformed_line_in_the_middle_is_refused_with_its_number(file: Path) -
     text = file.read_text(encoding="utf-8").splitlines()
     text[2] = text[2][:-20]
     file.write_text("\n".join(text) + "\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 3: is no JSON object"):
+    with pytest.raises(UsageError, match=r"line 3: this is no JSON object"):
         store.read(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda line: line[:-20], "at character"),
+        (lambda line: line.replace('"elapsed_s":', '"elapsed_s":NaN,"was":'), "NaN is no number"),
+        (lambda line: line.replace('"elapsed_s":', '"elapsed_s":' + "9" * 5000 + ',"was":'), "4300 digits"),
+        (lambda line: line.replace('"elapsed_s":', '"elapsed_s":1,"elapsed_s":'), "a key is there twice"),
+        (lambda line: "[" * 100_000, "it is nested too deep"),
+    ],
+)
+def test_what_helps_with_a_bad_line_is_never_to_mend_or_delete_results(
+    file: Path, change: Callable[[str], str], said: str
+) -> None:
+    text = file.read_text(encoding="utf-8").splitlines()
+    text[2] = change(text[2])
+    file.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        store.read(file)
+    message = str(caught.value)
+    assert said in message
+    assert message.endswith("take the file anew from where it was measured, or measure again.")
+    assert "delete" not in message
+    assert "sys." not in message
+
+
+@pytest.mark.parametrize("hidden", ["\x1b[31m", "\u202e", "\x9b2J", "\u2028", "\x07"])
+def test_what_a_terminal_would_obey_or_a_reader_not_see_is_in_no_text_that_was_read(
+    tmp_path: Path, hidden: str
+) -> None:
+    machine = dataclasses.replace(SMALL.machine, cpu=f"a{hidden}b")
+    run = dataclasses.replace(
+        SMALL.runs[0], reason=f"a{hidden}b", error_reasons={f"a{hidden}b": 1}, log=f"1\n2{hidden}"
+    )
+    made = dataclasses.replace(SMALL, machine=machine, stacks={f"a{hidden}b": {}}, runs=(run,))
+    read = store.read(sessions.write(tmp_path, made))
+    texts = [read.machine.cpu, *read.stacks, read.runs[0].reason, *read.runs[0].error_reasons]
+    texts += str(read.runs[0].log).split("\n")
+    assert len(texts) == 6
+    for text in texts:
+        assert text is not None
+        assert text.isprintable()
+        assert hidden not in text
+    assert read.machine.cpu[0] + read.machine.cpu[-1] == "ab"
+
+
+def test_a_log_keeps_its_lines_and_a_name_is_one_line(tmp_path: Path) -> None:
+    runs = (dataclasses.replace(SMALL.runs[0], log="one\n\ttwo"),)
+    commit = dataclasses.replace(SMALL, commit="1a2b\n::error::", runs=runs)
+    read = store.read(sessions.write(tmp_path, commit))
+    assert read.runs[0].log == "one\n\ttwo"
+    assert "\n" not in str(read.commit)
+
+
+def test_names_that_look_alike_without_what_cannot_be_seen_are_refused(tmp_path: Path) -> None:
+    made = dataclasses.replace(SMALL, ceilings={"close\x1b": 1.0, "close\x07": 2.0})
+    with pytest.raises(UsageError, match="ceilings is dict, expected names that differ in what can be seen"):
+        sessions.write(tmp_path, made)
+
+
+def test_a_field_nobody_knows_is_named_without_what_a_terminal_would_obey(file: Path) -> None:
+    read = store.read(changed(file, lambda lines: lines[1].update({"moon\x1b[2J": 1})))
+    assert "\x1b" not in read.notices[0]
+    assert "moon" in read.notices[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])

@@ -19,6 +19,7 @@ TREE = Path(__file__).resolve().parents[2]
 VERDICTS = {0: "pass", 1: "fail", 3: "unsure"}  # where gate.json has the same word; else nothing could be judged
 ONCE = ("app", "stack", "budget")  # options that are given once, where they are given
 OFTEN = ("scenario", "metric", "margin")  # and those that are given for each word of their input
+EITHER = ("confirm", "fails", "comment")  # inputs that are true or false
 KEPT_LINES = 15  # of what was said, where there is no report
 
 
@@ -103,11 +104,22 @@ def tell(variable: str, text: str) -> None:
             file.write(text)
 
 
+def misspelled(name: str) -> str | None:
+    """Say which input cannot be what it is; None where all can."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return "The input 'name' takes letters, digits, '.', '_' and '-'."
+    for one in EITHER:
+        if (value := os.environ.get(f"GATE_{one.upper()}", "true")) not in ("true", "false"):
+            return f"The input '{one}' is '{value}', where it is to be true or false."
+    return None
+
+
 def main() -> int:
     """Measure, judge, tell."""
     name = given("name") or "gate"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        annotate("error", "The input 'name' takes letters, digits, '.', '_' and '-'.")
+    if wrong := misspelled(name):
+        annotate("error", wrong)
+        tell("GITHUB_OUTPUT", "verdict=error\nexit-code=2\n")
         return 2
     reports = Path(os.environ.get("RUNNER_TEMP", "reports")).resolve() / "gatebench" / name
     shutil.rmtree(reports, ignore_errors=True)  # of an earlier job of the same runner

@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from gatebench.session import Tree
 from gatebench.stacks import Stacks, pairs
 from gatebench.toml import find, suggest
 
+LISTED = "`gatebench list stacks` names those that there are."
 USUAL = "flask+gunicorn-gthread"
 SERVERS = ("gunicorn-gthread", "uvicorn")  # for somebody's own app, where one of them serves it
 KINDS = ("git", "folder", "requirements", "stack")  # what may stand before a colon
@@ -71,6 +72,8 @@ class _Asked:
     def stack_of(self, stacks: Stacks) -> Stack:
         """Give the stack that the arms are of, as these declarations have it."""
         name = self.stack or (_usual(stacks) if self.own else USUAL)
+        if name not in stacks:  # whose names are too many to be told
+            raise UsageError(f"there is no stack named '{name}'. {suggest(name, stacks) or LISTED}")
         found = find("stack", name, stacks)
         if not isinstance(found, Stack):
             raise UsageError(f"{name} is two stacks behind a front; an arm is one that stands alone, app+server.")
@@ -89,6 +92,8 @@ def arms(
     """
     own = own or _own_of(base, head)
     tree = Tree.load(root, own)
+    if stack and all(ref.startswith("stack:") or ref in tree.stacks for ref in (base, head)):
+        raise UsageError("--stack says nothing where --base and --head are stacks themselves: leave it out.")
     with tempfile.TemporaryDirectory(prefix="arms-", dir=scratch) as folder:
         Path(folder).chmod(0o755)  # a server may run as another user
         first, second = (
@@ -188,10 +193,18 @@ def _is_folder(path: str) -> bool:
 def _folder(asked: _Asked, path: str) -> tuple[Stack, str]:
     folder, words = Path(path), f"folder {short(Path(path))}"
     if asked.own is not None:
+        _check_holds(folder, ("app.toml",), "an app's folder with its app.toml")
         return asked.stack_of(_stacks_of_app(asked, folder)), words
     if (folder / "app.toml").is_file():
         raise UsageError(f"{path} is an app's folder, where a whole tree is expected; name that app with --app.")
+    _check_holds(folder, ("apps", "compose"), "a tree such as this one, or two folders with an app.toml each")
     return asked.stack_of(_stacks_of_tree(Path(os.path.realpath(folder)))), words
+
+
+def _check_holds(folder: Path, names: Sequence[str], expected: str) -> None:
+    if lacking := next((name for name in names if not (folder / name).exists()), None):
+        why = f"there is no {lacking} in it" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{why}; expected {expected}.")
 
 
 def _requirements(asked: _Asked, path: str) -> tuple[Stack, str]:
@@ -249,7 +262,7 @@ def _stack_or_revision(asked: _Asked, ref: str) -> tuple[Stack, str]:
     try:
         Repository.around(asked.here).commit(ref)
     except (UsageError, MachineError) as no_revision:
-        near = suggest(ref, asked.tree.stacks) or "`gatebench list stacks` names those that there are."
+        near = suggest(ref, asked.tree.stacks) or LISTED
         raise UsageError(
             f"there is no stack named '{ref}'. {near} Nor is it a revision, as in git:{ref}: {no_revision}"
         ) from no_revision

@@ -109,7 +109,7 @@ def _side(claim: Claim, interface: Interface, heard: Sequence[Spoken]) -> str:
     yes = [who for who, answers in by_stack.items() if "yes" in answers]
     no = [who for who, answers in by_stack.items() if "no" in answers and "yes" not in answers]
     if not yes:
-        return f"not seen: {joined(no)} do not" if no else "nobody could be asked"
+        return f"not seen with {joined(no)}" if no else "nobody could be asked"
     how = "by the interface" if interface in claim.defined else "by an extension"
     return f"{how}: {joined(yes)}" + (f"; not {joined(no)}" if no else "")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from gatebench import tables
-from gatebench.metrics import TABLE, show
+from gatebench.metrics import TABLE, show_interval
 from gatebench.model import AnyInterface, Capability, Cell, Claim, Comparison, Estimate, Load, Session, Sweep
 
 # The published pair, and what is most like it where it was not measured.
@@ -161,13 +161,11 @@ def has_interval(estimate: Estimate | None) -> bool:
 
 
 def said(estimate: Estimate | None, metric: str) -> str:
-    """Put a figure and its interval in one line."""
-    unit = TABLE[metric][0].unit
+    """Put a figure and its interval in one line, with no digit that the interval does not support."""
     if estimate is None:
         return "—"
-    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
-        return show(estimate.value, unit)
-    return f"{show(estimate.value, unit)} ({show(estimate.low, unit)} to {show(estimate.high, unit)})"
+    value, interval = show_interval(estimate, TABLE[metric][0].unit)
+    return f"{value} ({interval})" if interval else value
 
 
 def joined(texts: Iterable[str]) -> str:

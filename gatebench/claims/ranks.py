@@ -43,36 +43,46 @@ def ranked(claim: Claim, evidence: Evidence, rows: Sequence[Claim]) -> Iterator[
         return
     untold = [_server(each.stack) for each in cells.values() if not has_interval(each.estimate)]
     order = sorted((each for each in cells.values() if has_interval(each.estimate)), key=_value, reverse=True)
-    ahead = [each for each in order if _above(each, own)]
     ties = [
         _server(each.stack) for each in order if each is not own and not _above(each, own) and not _above(own, each)
     ]
-    against, agree = _against_stars(
-        claim, own, [(row, _of_server(row, cells)) for row in rows if row.key.split(".")[0] == side]
+    others = [(row, _of_server(row, cells)) for row in rows if row.key.split(".")[0] == side]
+    agree, open_, against = _against_stars(claim, own, others)
+    first, last = 1 + sum(_above(each, own) for each in order), len(order) - sum(_above(own, each) for each in order)
+    place = f"{first}" if first == last else f"{first}\N{EN DASH}{last}"  # all that the evidence leaves open
+    texts = [f"place {place} of {len(order)}", *([f"tied with {joined(ties)}"] if ties else [])]
+    texts.append(
+        f"pairs with other stars: {len(agree)} as the stars say, {len(open_)} tied, {len(against)} against the stars"
     )
-    texts = [f"place {len(ahead) + 1} of {len(order)}", *([f"tied with {joined(ties)}"] if ties else [])]
-    texts.append(f"against its {claim.stars} stars: {joined(against)}" if against else "no pair is against the stars")
+    texts += [f"against its {claim.stars} stars: {joined(against)}"] if against else []
     texts += [f"one block of {joined(untold)}: no order to it is told"] if untold else []
     yield Verdict(
         claim=claim,
-        word="refuted" if against else "confirmed" if agree else "undecided",
+        word="refuted" if against else "confirmed" if agree and not open_ else "undecided",
         why="; ".join(texts),
         wsgi=wsgi,
         asgi=asgi,
     )
 
 
-def _against_stars(claim: Claim, own: Cell, others: Sequence[tuple[Claim, Cell | None]]) -> tuple[list[str], int]:
-    """Name the servers to which the order is against the stars, and count those to which it agrees."""
-    against, agree = [], 0
+def _against_stars(
+    claim: Claim, own: Cell, others: Sequence[tuple[Claim, Cell | None]]
+) -> tuple[list[str], list[str], list[str]]:
+    """Name the servers with other stars: where the order is as the stars say, where it is open, and where against."""
+    agree: list[str] = []
+    open_: list[str] = []
+    against: list[str] = []
     for row, other in others:
         if other is None or row.stars is None or claim.stars is None or row.stars == claim.stars:
             continue
-        if (faster := _above(own, other)) or _above(other, own):
-            agree += (as_said := faster == (claim.stars > row.stars))
-            if not as_said:
-                against.append(f"{'above' if faster else 'below'} {row.label}, which has {row.stars}")
-    return against, agree
+        faster, slower = _above(own, other), _above(other, own)
+        if not faster and not slower:
+            open_.append(row.label)
+        elif faster == (claim.stars > row.stars):
+            agree.append(row.label)
+        else:
+            against.append(f"{'above' if faster else 'below'} {row.label}, which has {row.stars}")
+    return agree, open_, against
 
 
 def pairs(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:

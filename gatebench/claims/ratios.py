@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gatebench.claims.evidence import Evidence, above, compared, has_interval, profile_of, said
-from gatebench.metrics import TIMES, blocks, show, three
+from gatebench.metrics import TIMES, blocks, show, show_interval
 from gatebench.model import Claim, Comparison, Estimate, Load, Verdict
 from gatebench.stats import blocks_to_decide, inverse
 
 TOLERANCE = 0.25  # how far from the published factor a measured one may lie and still confirm it
 PROFILES = "profiles.headline"
+MORE = "offering more connections would decide"
+AT_LEAST = {"confirmed": "is not below", "overstated": "lies below", "undecided": "may lie below or above"}
 DECIDED = ("confirmed", "overstated", "understated", "reversed")
 
 
@@ -102,10 +104,10 @@ def advantage(claim: Claim, ratio: Estimate) -> Estimate:
 
 def factor_said(estimate: Estimate) -> str:
     """Put a factor and its interval in words."""
-    low, high = estimate.low or 0.0, estimate.high or math.inf
-    if not low or high == math.inf:
+    if not estimate.low or estimate.high in (None, math.inf):
         return f"{show(estimate.value, TIMES)}, without an interval"
-    return f"{show(estimate.value, TIMES)} ({three(low)} to {three(high)})"
+    value, interval = show_interval(estimate, TIMES)
+    return f"{value} ({interval})" if interval else value
 
 
 def _of_cells(each: Comparison, metric: str, evidence: Evidence) -> tuple[Estimate | None, Estimate | None]:
@@ -165,24 +167,34 @@ def _word(claim: Claim, factor: float, comparison: Comparison) -> tuple[str, str
         word = "undecided" if comparison.blocks else "void"
         return word, comparison.reason or "no reason was given"
     measured = advantage(claim, comparison.ratio)
+    if comparison.asgi_at_limit and comparison.wsgi_at_limit:
+        kept = min(each.value for each in (comparison.wsgi_value, comparison.asgi_value) if each)
+        why = f"both kept all that were offered (at least {kept:,.0f}), so the factor is not known; {MORE}"
+        return "undecided", "; ".join([why, *_few(comparison.ratio)])
     low, high = measured.low or 0.0, measured.high or math.inf
-    shown = f"{three(measured.value)} ({three(low)} to {three(high)})" if low and high < math.inf else "a factor"
+    shown = factor_said(measured) if low and high < math.inf else "a factor"
     notes = []
     # Who keeps all that is offered might keep more, so one end of the interval is not known.
     if comparison.asgi_at_limit:
+        shown = f"at least {shown}"
         high = math.inf
         notes.append("ASGI kept all connections that were offered, so the factor is a lower bound")
     if comparison.wsgi_at_limit:
+        shown = f"at most {shown}"
         low = 0.0
         notes.append("WSGI kept all connections that were offered, so the factor is an upper bound")
     least, most = (1 - TOLERANCE) * factor, math.inf if claim.at_least else (1 + TOLERANCE) * factor
-    margin = f"{least:g} or more" if claim.at_least else f"{least:g} to {most:g}"
+    margin = f"{least:,g}{TIMES} or more" if claim.at_least else f"{least:,g} to {most:,g}{TIMES}"
     word, where = _place(low, high, least, most)
+    if claim.at_least and word in AT_LEAST:
+        where, margin = AT_LEAST[word], f"{least:,g}{TIMES}"
     if word == "undecided":
         notes.append(_what_decides(measured, least, most, open_ended=bool(notes)))
-    if comparison.ratio.few:
-        notes.append(f"{blocks(comparison.ratio.blocks)} only")
-    return word, "; ".join([f"{shown} {where} {margin}", *notes])
+    return word, "; ".join([f"{shown} {where} {margin}", *notes, *_few(comparison.ratio)])
+
+
+def _few(estimate: Estimate) -> list[str]:
+    return [f"{blocks(estimate.blocks)} only"] if estimate.few else []
 
 
 def _place(low: float, high: float, least: float, most: float) -> tuple[str, str]:
@@ -200,7 +212,7 @@ def _place(low: float, high: float, least: float, most: float) -> tuple[str, str
 
 def _what_decides(measured: Estimate, least: float, most: float, *, open_ended: bool) -> str:
     if open_ended:
-        return "offering more connections would decide"
+        return MORE
     distance = min(abs(math.log(measured.value / edge)) for edge in (least, most) if math.isfinite(edge))
     blocks = blocks_to_decide(measured, distance)
     if blocks is None:

@@ -49,7 +49,7 @@ def _rows(table: str, key: str, entry: Any) -> Iterator[tuple[str, Mapping[str, 
         row = {**LISTED[table], **item}
         if "stage" in item:
             label = f"Stage {item['stage']} of a migration: {item['note']}"
-            shares = {side: f"{item[side]:.0%}" for side in ("wsgi", "asgi")}
+            shares = {side: f"{100 * item[side]:.0f} %" for side in ("wsgi", "asgi")}
             yield f"{key}.{item['stage']}", {**row, "label": label, "stacks": [f"stage={item['stage']}"], **shares}
         else:
             yield f"{key}.{item['name']}", {**row, "label": item["name"], key: _published(item)}

@@ -11,21 +11,22 @@ import errno
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from typer.exceptions import TyperException
 
 from gatebench import __version__
 from gatebench.cli import checks, containers, gates, listing, past, reports, runs, serving
-from gatebench.cli.terms import app
+from gatebench.cli.terms import OF_THE_MACHINE, app, aside
 from gatebench.errors import GatebenchError, Interrupted, MachineError, UsageError
 
 __all__ = ["app", "checks", "containers", "gates", "listing", "main", "past", "reports", "runs", "serving"]
 
 OF_A_PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
-OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 LONGEST = 300  # characters of a path that are told
 
 
@@ -35,12 +36,34 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
-        app()
+        _check_words(sys.argv[1:])
+        sys.exit(app(prog_name="gatebench", standalone_mode=False))
+    except TyperException as error:
+        if said := " ".join(error.format_message().split()):  # else the help has been shown instead
+            _say(_misspelled(error, said))
+        sys.exit(UsageError.exit_code)
     except (GatebenchError, Interrupted) as error:
         _say(str(error))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - Python would end with 1, which says that there is a regression
         sys.exit(_unexpected(error))
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse a word with nothing in it, which is what an unset variable of a script leaves."""
+    for before, word in pairwise(("gatebench", *words)):
+        option, equals, value = word.partition("=")
+        if not word or (option.startswith("--") and equals and not value):
+            raise UsageError(f"There is nothing after {option or before}: say what is meant, or leave it out.")
+
+
+def _misspelled(error: TyperException, said: str) -> str:
+    """Say in a sentence what the command line's parser says of a word that it does not know."""
+    if close := getattr(error, "possibilities", None):
+        said = f"{said.partition(' (')[0]}. Did you mean {' or '.join(close)}?"
+    verb = next((f" {word}" for word in sys.argv[1:2] if not word.startswith("-")), "")
+    asked = getattr(getattr(error, "ctx", None), "command_path", f"gatebench{verb}")
+    return f"{said.replace(': Value error, ', ': ').rstrip('.')} (see {asked} --help)"
 
 
 def _unexpected(error: Exception) -> int:
@@ -76,7 +99,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, soft_wrap=True, emoji=False).print(f"gatebench: {text}", markup=False, highlight=False)
+    aside.print(f"gatebench: {text}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from gatebench import stats
 from gatebench.gate import CONFIRM, ERROR, SHORT, ratios
-from gatebench.gate.words import bound, interval, left_out, percent
+from gatebench.gate.words import alikeness, bound, interval, left_out, percent, smallest
 from gatebench.metrics import TABLE, blocks
 from gatebench.metrics import show as shown
 from gatebench.model import Finding, Judgement, Measure, Part, Run, Session, Trial
@@ -142,8 +142,7 @@ def _table(console: Console, title: str, findings: Sequence[Finding], *, words: 
     heads = ("base", "head", "change", "interval", "margin") if words else ("first", "second", "change", "interval")
     for heading in (*heads, "blocks"):
         table.add_column(heading, justify="right")
-    if words:
-        table.add_column("")
+    table.add_column("")
     for one in findings:
         unit, change = TABLE[one.metric][0].unit, one.change
         cells = [
@@ -155,17 +154,16 @@ def _table(console: Console, title: str, findings: Sequence[Finding], *, words: 
             interval(change) if change else "—",
         ]
         margin = [bound(one)] if words else []
-        word = [f"[{WORDS[one.word]}]{one.word}[/]"] if words else []
-        table.add_row(*map(escape, (*cells, *margin, str(one.blocks))), *word)
+        # Base beside itself gets no verdict: it is there to tell whether both arms are measured alike.
+        word = f"[{WORDS[one.word]}]{one.word}[/]" if words else alikeness(one)
+        table.add_row(*map(escape, (*cells, *margin, str(one.blocks))), word)
     console.print(table)
 
 
 def _lines(judgement: Judgement, session: Session) -> Iterator[str]:
     yield f"base: {judgement.base}; head: {judgement.head}"
     yield f"{blocks(judgement.blocks)}{_look(judgement)}{_lasted(session)}"
-    if judgement.smallest:
-        found = _smallest(judgement.smallest)
-        yield f"Smallest change that could be told here: {found} (about half the width of an interval)"
+    yield from smallest(judgement)
     for what, why in left_out(judgement):
         yield f"Not judged: {what}: {why}"
     for finding in (*judgement.findings, *judgement.confirmation):
@@ -184,10 +182,6 @@ def _look(judgement: Judgement) -> str:
         return ""
     decided = "" if judgement.word == "unsure" or judgement.broken else "decided at "
     return f", {decided}look {judgement.look} of {judgement.looks}"
-
-
-def _smallest(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{spelled(metric)} {100 * share:.2g} %" for metric, share in found.items())
 
 
 def _lasted(session: Session) -> str:

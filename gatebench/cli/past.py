@@ -37,7 +37,9 @@ SPELLED = {name: short for short, name in SHORT.items()}
 def history(  # noqa: PLR0917 - options, which typer gives by name
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Results files, or folders of them.", show_default="results", metavar="PATH"),
+        typer.Argument(
+            help="Results files, or folders that have some in them or below.", show_default="results", metavar="PATH"
+        ),
     ] = None,
     stack: Annotated[list[str] | None, typer.Option("--stack", help="Of this stack; may be given again.")] = None,
     scenario: Annotated[
@@ -62,7 +64,10 @@ def history(  # noqa: PLR0917 - options, which typer gives by name
     Ends with 0 also where something changed: it is a history, and the gate is what fails.
     """
     names = tuple(dict.fromkeys(find("metric", name, METRICS) for name in metric or ())) or SHOWN
-    read, notices = _read(_files(paths or [Path("results")]), skip=skip)
+    there = _files(paths or [Path("results")])
+    read, notices = _read(there, skip=skip)
+    if len(folders := sorted({str(path.parent) for path in there})) > 1:
+        notices.append(f"The sessions lie in {len(folders)} folders: {', '.join(folders)}; each can be named alone.")
     sessions = ordered(read)
     kept = [each for each in sessions if each.gate is None]
     if gates := len(sessions) - len(kept):
@@ -90,10 +95,10 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UsageError(f"There is no {path}: run `gatebench run` first, or name results files or their folder.")
-        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        inside = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
         if not inside:
             raise UsageError(
-                f"There is no results file in {path}: run `gatebench run` first, or name another folder."
+                f"There is no results file in {path}, nor below it: run `gatebench run` first, or name another."
             )
         found |= {each.resolve(): each for each in inside}
     return list(found.values())

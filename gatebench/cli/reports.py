@@ -44,7 +44,7 @@ def report(
         if _is_gates(path):
             raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
     built = reports.build(paths, folder, lang)
-    _print(built, form)
+    _print(built, form, lang)
     if show:
         webbrowser.open(built.page.resolve().as_uri())
     # One without a valid trial is nothing to trust, whereas a session need not settle any row.
@@ -52,29 +52,29 @@ def report(
         raise UntrustedError(f"The page {built.page} holds no figure: no trial is valid; it says why.")
 
 
-def _print(built: Built, form: Format) -> None:
+def _print(built: Built, form: Format, lang: str) -> None:
     if form == "md":
-        _plainly(built.markdown)
+        typer.echo(built.markdown.rstrip("\n"))  # as it is: a console would make spaces of tabs
     elif form == "csv":
-        _plainly(built.tables["cells"])
+        typer.echo(built.tables["cells"].rstrip("\n"))
     elif form == "json":
-        _plainly(json.dumps(built.judged, ensure_ascii=False, indent=2, allow_nan=False))
+        typer.echo(json.dumps(built.judged, ensure_ascii=False, indent=2, allow_nan=False))
     else:
         if built.headline:
-            out.print(_table(built))
-        _plainly(str(built.page))
+            out.print(_table(built, lang))
+        out.print(str(built.page), soft_wrap=True, highlight=False, markup=False)
 
 
-def _plainly(text: str) -> None:
-    out.print(text.rstrip("\n"), soft_wrap=True, highlight=False, markup=False)
+def _table(built: Built, lang: str) -> Table:
+    from gatebench.report.language import language  # noqa: PLC0415 - as above
 
-
-def _table(built: Built) -> Table:
-    table = Table(title="The published comparison, measured here")
-    for heading in ("row", "claimed", "WSGI", "ASGI", "factor", "verdict"):
-        table.add_column(heading)
+    say = language(lang)
+    table = Table(title=say.told("The published comparison, measured here"))
+    for heading in ("Row", "Claimed", "WSGI", "ASGI", "Factor", "Verdict"):
+        table.add_column(say.told(heading), overflow="fold")  # two stacks may differ in their last letters only
     for row in built.headline:
-        table.add_row(*map(escape, (row.label, row.claimed, row.wsgi, row.asgi, row.factor, row.verdict)))
+        said = (row.label, row.claimed, row.wsgi, row.asgi, row.factor, say.told(row.verdict))
+        table.add_row(*map(escape, said))
     return table
 
 

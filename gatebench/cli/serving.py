@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from gatebench.cli.reports import newest
 from gatebench.cli.terms import app, out
+from gatebench.errors import Interrupted
 
 PORT = 8765
 
@@ -22,7 +24,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine's loopback; 0: any free one.")] = PORT,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Show a session's figures on a local page while it runs; ctrl-C ends it."""
+    """Show a session's figures on a local page while it runs; ctrl-C ends it, with exit code 0."""
     from gatebench import serving  # noqa: PLC0415 - pandas costs a second
 
     if results is not None:
@@ -34,4 +36,5 @@ def serve(
         out.print(f"{address} shows the session; ctrl-C ends it.", soft_wrap=True, highlight=False, markup=False)
         if show:
             webbrowser.open(address)
-        server.serve_forever()
+        with suppress(Interrupted):  # so it is asked to end: nothing is cut short, which exits with 130
+            server.serve_forever()

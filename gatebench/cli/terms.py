@@ -5,20 +5,24 @@ Knows typer and rich. Must not know what a verb does.
 
 from __future__ import annotations
 
-import os
+import errno
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.status import Status
 
 from gatebench.errors import UsageError
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+NO_CHARACTER = "\ufffd"
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)  # its owner's turn
 WIDE = 160  # columns where no terminal says how many it has
 
 app = typer.Typer(
@@ -33,15 +37,16 @@ app = typer.Typer(
 
 
 class Terminal(Console):
-    """A console that whoever reads it may leave early: the exit code is that of what was done."""
+    """A console on which nothing that a file, a server or an address says can act: its control characters show."""
 
-    def on_broken_pipe(self) -> None:
-        """Say no more, and let the verb come to its end."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Give what is printed; the colours are rich's own, and come later."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else CONTROL.sub(NO_CHARACTER, text), style, control)
 
 
 out = Terminal(emoji=False, width=None if sys.stdout.isatty() else WIDE)
+aside = Terminal(emoji=False, width=None if sys.stderr.isatty() else WIDE, stderr=True)  # where stdout is a script's
 
 Root = Annotated[
     Path, typer.Option("--root", help="The folder with apps/, compose/ and scenarios/.", show_default="here")
@@ -73,7 +78,8 @@ def given(ctx: typer.Context) -> dict[str, str]:
     for param in ctx.command.params:
         source = ctx.get_parameter_source(param.name or "")
         if param.name and source is not None and source.name == "COMMANDLINE":
-            found[param.name] = param.opts[0]
+            turned_off = param.secondary_opts and ctx.params[param.name] is False
+            found[param.name] = (param.secondary_opts if turned_off else param.opts)[0]
     return found
 
 

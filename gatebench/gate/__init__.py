@@ -3,6 +3,7 @@
 Pure judging: a file is judged just as it was live. Must not know how arms were made or measured, nor print.
 """
 
+from gatebench.gate.alike import sameness
 from gatebench.gate.beside import broken
 from gatebench.gate.judging import decided, judge, ratios
 from gatebench.gate.recorded import recorded
@@ -24,4 +25,5 @@ __all__ = [
     "looks",
     "ratios",
     "recorded",
+    "sameness",
 ]

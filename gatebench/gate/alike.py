@@ -1,18 +1,22 @@
-"""Whether two stacks that were measured before compare: what must be alike, and what is told where it is not.
+"""Whether two arms compare: what must be alike, what is told where it is not, and whether they are the same at all.
 
 Knows sessions. Must not know margins, looks or words.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatebench.errors import UsageError
-from gatebench.model import Measure, Run, Session, Setting
+from gatebench.model import Measure, Part, Placement, Run, Session, Setting
 
 AROUND = ("network", "memory limit, MiB", "processes limit", "generator")  # of containers, that must be the same
 BENEATH = ("engine", "base", "base id")  # of containers, that age as kernels do
+NEIGHBOUR = "neighbour"  # of whatever backend: what the servers' CPUs were shared with
+ASIDE = ("chosen since", "arm")  # of surroundings, that are told and surround nothing
+PARTIES = ("server", "generator", "services")
 MADE_FROM = ("version", "image", "image id")  # of a service; all else of it is a setting
 
 
@@ -40,7 +44,7 @@ def check_sessions(base: Measured, head: Measured) -> None:
     found = list(
         _differing(
             ("machine", *(f"{each.machine.identity} ({each.machine.cpu})" for each in (one, other))),
-            ("placement", *(_placed(each) for each in (one, other))),
+            ("placement", *(_placed(each.placement) for each in (one, other))),
             ("backend", one.backend, other.backend),
             ("Python", *(_python(arm) for arm in (base, head))),
             *_versions(base, head),
@@ -52,7 +56,10 @@ def check_sessions(base: Measured, head: Measured) -> None:
 
 
 def check_parts(base: Measured, head: Measured, parts: Sequence[tuple[str, str]]) -> None:
-    """Refuse measures whose trials were not made alike."""
+    """Refuse measures whose trials were not made alike, or not where their session says."""
+    for first, second in dict.fromkeys(parts):
+        check_placed(base.session, base.session.plan.part(first), base.stack)
+        check_placed(head.session, head.session.plan.part(second), head.stack)
     made = [(base.session.plan.part(first), head.session.plan.part(second)) for first, second in parts]
     found = [
         difference
@@ -67,6 +74,74 @@ def check_parts(base: Measured, head: Measured, parts: Sequence[tuple[str, str]]
     ]
     if found:
         raise _unlike_arms(base, head, list(dict.fromkeys(found)))
+
+
+def check_placed(session: Session, part: Part, stack: str) -> None:
+    """Refuse trials of a stack that had other CPUs than their session's header says."""
+    declared = replace(session.placement, server=session.placement.server[-part.server_cpus :])
+    runs = [run for run in session.runs if (run.part, run.stack) == (part.name, stack)]
+    placed = [{who: run.placement[who] for who in PARTIES if who in run.placement} for run in runs]
+    elsewhere = Counter(each for known in placed if (each := replace(declared, **known)) != declared)
+    if elsewhere:
+        most = elsewhere.most_common(1)[0][0]
+        differing = [who for who in PARTIES if getattr(most, who) != getattr(declared, who)]
+        raise UsageError(
+            f"{stack} of {session.name} cannot be judged, since {elsewhere.total()} of its {len(runs)} trials had "
+            f"another placement than the header says ({_placed(most, differing)}, where it says "
+            f"{_placed(declared, differing)}): measure both arms in one placement, best at the same time with "
+            "`gatebench gate`."
+        )
+
+
+def sameness(session: Session) -> str | None:
+    """Say that base and head of a gate hold the same: the same files, settings and versions.
+
+    None where they differ, and where the file does not say what its arms were made of.
+    """
+    gate = session.gate
+    # Arms of other names are slowed down by what no header says (gatebench.power).
+    if gate is None or not gate.base.startswith("base:") or not gate.head.startswith("head:"):
+        return None
+    base, head = (
+        (_made_of(session, stack), _known(session, stack), _chosen(session, stack))
+        for stack in (gate.base, gate.head)
+    )
+    # A backend that installs nothing knows no versions, and so nothing of requirements.
+    if base != head or not base[0] or not base[1].get("versions"):
+        return None
+    return (
+        "Base and head are the same: the same files, settings and versions; what is found is the machine's and the "
+        "method's doing, and says nothing of a change."
+    )
+
+
+def _known(session: Session, stack: str) -> dict[str, Mapping[str, Setting]]:
+    """Give what is known of an arm; its image is left out, which has the arm's name, and is made of all this."""
+    return {kind: facts for kind, facts in session.stacks.get(stack, {}).items() if kind != "image"}
+
+
+def _made_of(session: Session, stack: str) -> dict[str, str]:
+    """Give the digests of what an arm is made of, without the arm's name."""
+    arm, colon, _ = stack.partition(":")
+    names = {
+        **{f"{kind} {arm}:": f"{kind} " for kind in ("app", "server")},
+        **{f"{kind} of {arm}": kind for kind in ("bridges", "work")},
+    }
+    return {
+        plain + what.removeprefix(told): digest
+        for what, digest in (session.declared.items() if colon else ())
+        for told, plain in names.items()
+        if what == told or (told.endswith(":") and what.startswith(told))
+    }
+
+
+def _chosen(session: Session, stack: str) -> tuple[str, frozenset[str]]:
+    """Give what an arm's name says of it beyond its settings, which may come to the same all the same."""
+    named, at, profile = stack.partition(":")[2].partition("@")
+    plain, _, inside = named.removesuffix("]").partition("[")
+    settings = session.stacks.get(stack, {}).get("settings", {})
+    items = [each for each in inside.split(",") if each and each.partition("=")[0] not in settings]
+    return plain + at + profile, frozenset(items)
 
 
 def _unlike_arms(base: Measured, head: Measured, found: Sequence[str]) -> UsageError:
@@ -89,9 +164,8 @@ def _versions(base: Measured, head: Measured) -> Iterator[tuple[str, str, str]]:
         yield (f"version of the scenario {scenario}", f"{versions[0][scenario]}", f"{versions[1][scenario]}")
 
 
-def _placed(session: Session) -> str:
-    place = session.placement
-    parties = (("server", place.server), ("generator", place.generator), ("services", place.services))
+def _placed(place: Placement, who: Sequence[str] = PARTIES) -> str:
+    parties = [(name, getattr(place, name)) for name in who]
     return ", ".join(f"{name} on CPU {'+'.join(map(str, cpus)) or 'none'}" for name, cpus in parties)
 
 
@@ -102,10 +176,11 @@ def _python(arm: Measured) -> str:
 
 
 def _around(one: Session, other: Session) -> Iterator[tuple[str, str, str]]:
-    """Give what containers had around them, and the services with their settings.
+    """Give what the servers had beside and around them, and the services with their settings.
 
     A service that one session alone has is none where scenarios may be the cause that it alone has as well.
     """
+    yield from _each("", one.surroundings, other.surroundings, (NEIGHBOUR,))
     if one.backend == other.backend:
         yield from _each(" of the containers", one.surroundings, other.surroundings, AROUND)
     planned = [{measure.scenario for measure in each.plan.measures} for each in (one, other)]
@@ -131,6 +206,8 @@ def aged(base: Measured, head: Measured) -> Iterator[str]:
     facts = [(what, *(getattr(each.machine, what) for each in (one, other))) for what in ("kernel", "system")]
     facts += _each("", one.tools, other.tools, sorted({*one.tools, *other.tools}))
     facts += _each(" of the containers", one.surroundings, other.surroundings, BENEATH)
+    known = {*AROUND, *BENEATH, *ASIDE, NEIGHBOUR}
+    facts += _each("", one.surroundings, other.surroundings, sorted({*one.surroundings, *other.surroundings} - known))
     for service in sorted({*one.services, *other.services}):
         was, now = (each.services.get(service, {}) for each in (one, other))
         facts += _each(f" of the service {service}", was, now, MADE_FROM)

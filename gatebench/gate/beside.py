@@ -23,7 +23,7 @@ from gatebench.metrics import blocks
 from gatebench.model import Finding, Gate, GateWord, Run, Session
 from gatebench.stats import SIDE, median_interval, shift, sign_flips
 
-FEWEST = 3  # blocks of which a spread is taken
+FEWEST = 3  # duets of which a spread is taken
 NAMED = 5  # warnings of runs that are told; more of them say no more
 FEWEST_BROKEN, BROKEN, OFTENER = 2, 0.02, 2  # trials an arm breaks in, share of its own, and times the other's share
 FIGURES = re.compile(r"[0-9]+([.,][0-9]+)*")  # in which reasons differ that are alike
@@ -52,7 +52,7 @@ def itself(session: Session, gate: Gate, made: int) -> tuple[tuple[Finding, ...]
             least = _smallest(logs, heads, _error(gate, made))
             if least is not None:
                 smallest[metric] = max(smallest.get(metric, 0.0), least)
-            if metric == gate.leading and _unlike(found):
+            if metric == gate.leading and unlike(found):
                 warnings.append(_warning(found))
     return tuple(findings), smallest, tuple(warnings)
 
@@ -95,7 +95,7 @@ def _smallest(logs: np.ndarray, heads: np.ndarray, error: float) -> float | None
     return math.expm1(float(special.stdtrit(freedom, 1 - error)) * spread / math.sqrt(len(heads)))
 
 
-def _unlike(found: Finding) -> bool:
+def unlike(found: Finding) -> bool:
     """Tell whether base differs from itself evidently, and by more than half of what head may be worse."""
     change = found.change
     if change is None or change.low is None or change.high is None or change.low <= 1 <= change.high:
@@ -188,7 +188,11 @@ def _broken(session: Session, gate: Gate, arm: str, stacks: Collection[str | Non
 
 
 def _reason(run: Run) -> str:
-    return " ".join((run.reason or "no reason was given").split())
+    return _one_line(run.reason or "no reason was given")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def warned(session: Session, gate: Gate) -> Iterator[str]:
@@ -197,7 +201,7 @@ def warned(session: Session, gate: Gate) -> Iterator[str]:
     first: dict[str, str] = {}
     runs = [run for run in _tried(session, gate) if run.status == "ok"]
     for run in runs:
-        alike = {FIGURES.sub("#", text): text for text in run.warnings}
+        alike = {FIGURES.sub("#", text): text for text in map(_one_line, run.warnings)}
         counts.update(first.setdefault(*each) for each in alike.items())
     for text, count in counts.most_common(NAMED):
         yield f"{count} of {len(runs)} valid trials: {text}"

@@ -47,7 +47,7 @@ def junit(judgement: Judgement, session: Session) -> str:
     suite = ET.Element("testsuite", name="gatebench gate", timestamp=session.started_at[:19])
     for finding in judgement.findings:
         case = _case(suite, f"gate.{words.where(finding)}", TABLE[finding.metric][0].title)
-        _outcome(case, finding, judgement)
+        _outcome(case, finding, judgement, session)
     if judgement.broken is not None:
         _told(_case(suite, "gate", "contract"), "failure", judgement.broken, judgement.sentence, kind="broken")
     if judgement.word != "pass" and not any(
@@ -67,17 +67,21 @@ def junit(judgement: Judgement, session: Session) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _outcome(case: ET.Element, finding: Finding, judgement: Judgement) -> None:
+def _outcome(case: ET.Element, finding: Finding, judgement: Judgement, session: Session) -> None:
+    """Say what became of a finding, and why: of itself, whatever the others came to."""
+    if finding.word == "pass":
+        return
+    text = words.told(finding, judgement, session)
     change = "no figure" if finding.change is None else words.percent(finding.change.value)
     said = f"{change}, margin {words.bound(finding)}"
-    if judgement.broken is not None and finding.word != "pass":  # what it is called a regression for may be that
+    if judgement.broken is not None:  # what it is called a regression for may be that
         _told(case, "error", f"{said}: an arm broke", judgement.sentence)
     elif words.stands(finding, judgement):
-        _told(case, "failure", said, judgement.sentence)
+        _told(case, "failure", said, text)
     elif finding.word == "fail":
-        _told(case, "error", f"{said}: not confirmed", judgement.sentence)
-    elif finding.word == "unsure":
-        _told(case, "error", f"{said}: {finding.reason or 'not decided'}", judgement.sentence)
+        _told(case, "error", f"{said}: not confirmed", text)
+    else:
+        _told(case, "error", f"{said}: {finding.reason or 'not decided'}", text)
 
 
 def _case(suite: ET.Element, place: str, name: str) -> ET.Element:

@@ -14,9 +14,10 @@ import numpy as np
 
 from gatebench.errors import UsageError
 from gatebench.gate import beside, words
+from gatebench.gate.alike import check_placed, sameness
 from gatebench.gate.findings import Sheet, finding, left_out, sheets
 from gatebench.gate.pairs import Trials, ratios
-from gatebench.gate.sequence import CONFIRM, ERROR, GATE
+from gatebench.gate.sequence import AGAIN, CONFIRM, ERROR, GATE
 from gatebench.metrics import TABLE
 from gatebench.model import Finding, Gate, GateWord, Judgement, Session
 from gatebench.stats import sign_flips
@@ -105,6 +106,7 @@ def judge(session: Session) -> Judgement:
     last that was taken.
     """
     gate = declared(session)
+    _check_placed(session, gate)
     trials = Trials(session, GATE)
     looked = _looked(trials, gate, live=session.interrupted)
     settled, findings = looked.settled, _findings(trials, gate, looked)
@@ -126,13 +128,21 @@ def judge(session: Session) -> Judgement:
         void=beside.void(session, gate),
         left_out=looked.missing,
         broken=beside.broken(session, gate),
-        warnings=(*unlike, *beside.warned(session, gate), *session.notices),
+        warnings=(*filter(None, [sameness(session)]), *unlike, *beside.warned(session, gate), *session.notices),
     )
     if judgement.broken:
         judgement = replace(judgement, word="fail")
     elif judgement.word == "pass" and (why := _unfair(trials, gate)):
         return replace(judgement, word="unsure", sentence=f"Unsure: {why}: see why, and gate again.")
     return replace(judgement, sentence=words.sentence(judgement, session))
+
+
+def _check_placed(session: Session, gate: Gate) -> None:
+    """Refuse a gate's own runs that were not placed as it says; those of other sessions were looked at in theirs."""
+    parts = [part for part in session.plan.parts if part.name in (GATE, AGAIN, CONFIRM)] if gate.beside else []
+    for part in parts:
+        for stack in part.stacks:
+            check_placed(session, part, stack)
 
 
 def _unfair(trials: Trials, gate: Gate) -> str | None:
@@ -167,7 +177,7 @@ def declared(session: Session) -> Gate:
             f"such as {', '.join(session.plan.stacks[:2])}."
         )
     if wrong := _wrong(session.gate):
-        raise UsageError(f"The session {session.name} declares a gate that cannot be: {wrong}.")
+        raise UsageError(f"The session {session.name} declares a gate that cannot be: {wrong}; measure again.")
     return session.gate
 
 

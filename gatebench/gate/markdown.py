@@ -6,7 +6,7 @@ Knows judgements and GitHub's Markdown. Must not know how a word was come to.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gatebench.gate import words
 from gatebench.metrics import TABLE, blocks, show
@@ -20,8 +20,11 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]|~#])")
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"})  # a name after @ would be notified
 
 
-def page(judgement: Judgement, session: Session) -> str:
-    """Write a judgement: its word and sentence, a table of findings, warnings, and how it was made."""
+def page(judgement: Judgement, session: Session, *, again: str = "", where: str = "") -> str:
+    """Write a judgement: its word and sentence, a table of findings, warnings, and how it was made.
+
+    `again` is the command that judges the same blocks again, and `where` where it is to be called.
+    """
     # Of an arm that broke, its speed is not what is wrong with it.
     title = TITLES[judgement.word] if judgement.broken is None else BROKEN
     broken = [] if judgement.broken is None else [UNFAIR, ""]
@@ -41,9 +44,12 @@ def page(judgement: Judgement, session: Session) -> str:
     if judgement.confirmation:
         lines += ["### Fresh blocks, to confirm it", "", *_table(judgement.confirmation)]
     if judgement.again:
-        lines += ["### Base beside itself, where nothing should be found", "", *_table(judgement.again)]
+        lines += ["### Base beside itself: are both arms measured alike?", "", *_beside(judgement), ""]
+        lines += [*(f"- {escaped(line)}" for line in words.smallest(judgement)), ""]
     lines += _told(judgement)
     lines += ["### How it was made", "", *(f"- {line}" for line in _made(judgement, session))]
+    if again:
+        lines.append(f"- To judge the same blocks again: {_code(again)}{where}.")
     return "\n".join(lines) + "\n"
 
 
@@ -57,22 +63,39 @@ def _table(findings: Sequence[Finding]) -> list[str]:
     if not findings:
         return ["Nothing could be judged.", ""]
     head = ("Scenario, load", "Metric", "Base", "Head", "Change", "Margin", "Blocks", "Word")
-    rows = [head, ("---",) * 2 + ("---:",) * 5 + ("---",), *map(_row, findings)]
-    return [*("| " + " | ".join(row) + " |" for row in rows), ""]
+    return [*_grid(head, 5, map(_row, findings)), ""]
+
+
+def _beside(judgement: Judgement) -> list[str]:
+    """Write what base beside itself is measured for, which is no verdict."""
+    head = ("Scenario, load", "Metric", "Base", "Again", "Change", "Smallest change told", "Duets", "")
+    rows = []
+    for each in judgement.again:
+        share = judgement.smallest.get(each.metric)
+        told = "—" if share is None else f"{100 * share:.2g} %"
+        rows.append((*_figures(each), told, str(each.blocks), words.alikeness(each)))
+    return _grid(head, 5, rows)
+
+
+def _grid(head: tuple[str, ...], numbers: int, rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Write a table whose first two columns and whose last are text."""
+    every = [head, ("---",) * 2 + ("---:",) * numbers + ("---",), *rows]
+    return ["| " + " | ".join(row) + " |" for row in every]
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
-    metric = TABLE[finding.metric][0]
     word = f"**{finding.word}**" + (f": {escaped(finding.reason)}" if finding.reason else "")
+    return (*_figures(finding), words.bound(finding), str(finding.blocks), word)
+
+
+def _figures(finding: Finding) -> tuple[str, ...]:
+    metric = TABLE[finding.metric][0]
     return (
         escaped(words.where(finding)),
         escaped(metric.title),
         _value(finding.base, metric.unit),
         _value(finding.head, metric.unit),
         _change(finding.change),
-        words.bound(finding),
-        str(finding.blocks),
-        word,
     )
 
 
@@ -105,24 +128,18 @@ def _made(judgement: Judgement, session: Session) -> Iterator[str]:
         yield _looked(judgement, gate)
         how = "at the same time on the same CPUs" if gate.beside else "before, in trials of their own"
         yield f"Base and head were measured {how}, and are paired block by block."
-    for metric, share in judgement.smallest.items():
-        name = words.name_of(metric)
-        yield f"The smallest change of {name} that so many blocks can tell here today: {share * 100:.2g} %."
     yield escaped(f"{machine.cpu}, {machine.cpus} CPUs, {machine.system}; backend {session.backend}.")
     yield escaped(f"Begun {session.started_at}, seed {session.plan.seed}, commit {session.commit or 'not known'}.")
-    if gate is None or gate.beside:
-        yield (
-            f"To judge the same blocks again: `gatebench gate RESULTS/{_code(session.name)}.jsonl`, where RESULTS is "
-            "the folder with the results file: `results`, here or in the artifact, unless `--out` named another."
-        )
 
 
 def _looked(judgement: Judgement, gate: Gate) -> str:
     error = f"{float(f'{sum(gate.errors) * 100:.3g}'):g} % of error on each side in all"
+    if not gate.beside:  # nothing was declared before these were measured
+        return f"{blocks(judgement.blocks)}, looked at once, all of them, with {error.removesuffix(' in all')}."
     said = f"{blocks(judgement.blocks)}; looks declared after {', '.join(map(str, gate.looks))}, with {error}"
     return f"{said}; look {judgement.look} decided." if judgement.look and judgement.word != "unsure" else f"{said}."
 
 
 def _code(text: str) -> str:
-    """Write a session's name as it stands in a command; whatever no name holds is left out."""
-    return re.sub(r"[^\w.+=-]", "", text)
+    """Write a command; as text where a code span could not hold it."""
+    return escaped(text) if "`" in text or not text.isprintable() else f"`{text}`"

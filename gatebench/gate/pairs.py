@@ -11,9 +11,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gatebench import metrics
+from gatebench.errors import UsageError
 from gatebench.model import Run, Session
 
 MOST_OF = 0.9  # valid trials have to have a figure that only the faster ones may have
+FARTHEST = 1e9  # of one arm's figure from the other's, as factor: no clock spans more, so that nobody measured it
 TIMES = ("response_", "connect_")  # whether these have a figure hangs on how fast the block was
 
 
@@ -46,8 +48,21 @@ class Pair:
 
     @property
     def ratios(self) -> dict[int, float]:
-        """Give the log-ratio second / first by block."""
-        return {block: math.log(self.second[block] / self.first[block]) for block in self.blocks}
+        """Give the log-ratio second / first by block; UsageError where a figure can be no measured one."""
+        # Of logarithms: the ratio itself may be more than a float holds.
+        found = {block: math.log(self.second[block]) - math.log(self.first[block]) for block in self.blocks}
+        for block, log in found.items():
+            if abs(log) > math.log(FARTHEST):
+                raise self._beyond(block)
+        return found
+
+    def _beyond(self, block: int) -> UsageError:
+        metric = metrics.TABLE[self.metric][0]
+        figures = " and ".join(f"{each[block]:.3g} {metric.unit}".rstrip() for each in (self.first, self.second))
+        return UsageError(
+            f"{metric.title} on {self.scenario}, {self.load} is {figures} in block {block} of the two arms, farther "
+            "apart than anything that is measured: take the file anew from where it was measured, or measure again."
+        )
 
 
 class Trials:

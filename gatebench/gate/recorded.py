@@ -187,9 +187,7 @@ def _chosen(
     tried = dict.fromkeys([*_tried(base), *_tried(head)])
     both = {measure: parts for measure in tried if (parts := _parts(base, head, measure)) is not None}
     if not both:
-        cells = [(arm, listed([f"{each.scenario} {each.load}" for each in _tried(arm)])) for arm in (base, head)]
-        loads = "; ".join(f"{arm.stack} of {arm.session.name} has {named}" for arm, named in cells)
-        raise UsageError(f"No scenario and load is there of both arms: {loads}. Name others.")
+        raise _nothing_common(base, head)
     common = list(dict.fromkeys(each.scenario for each in both))
     apart = _apart(base, head, [measure for measure in tried if measure not in both])
     # Within one session a scenario that is named may be judged under the loads that both have.
@@ -209,6 +207,37 @@ def _chosen(
         f"Only the loads that both arms have are judged: {apart[name]}." for name in scenarios if name in apart
     ]
     return {key: parts for key, parts in both.items() if not scenarios or key.scenario in scenarios}, notices
+
+
+def _nothing_common(base: Measured, head: Measured) -> UsageError:
+    """Say where each arm was measured: of one session in no part that both have, or under nothing that both had."""
+    if {*_tried(base)}.isdisjoint(_tried(head)):
+        cells = [(arm, listed([f"{each.scenario} {each.load}" for each in _tried(arm)])) for arm in (base, head)]
+        loads = "; ".join(f"{arm.stack} of {arm.session.name} has {named}" for arm, named in cells)
+        return UsageError(
+            f"No scenario and load is there of both arms: {loads}. Name two stacks that were measured alike, or "
+            "measure these so."
+        )
+    loads = "; ".join(f"{arm.stack} has {_measured(arm)}" for arm in (base, head))
+    beside = {name: stacks for arm in (base, head) for name, stacks in _beside(arm).items() if len(stacks) > 1}
+    known = "; ".join(f"{name} has {listed(stacks)}" for name, stacks in beside.items())
+    helps = f"name two of one part ({known})" if known else "measure both in one part of a plan"
+    return UsageError(
+        f"{base.stack} and {head.stack} were measured in different parts of {base.session.name}, so at different "
+        f"times: {loads}. Stacks compare within a part alone: {helps}, or gate them at the same time with "
+        "`gatebench gate --base … --head …`."
+    )
+
+
+def _measured(arm: Measured) -> str:
+    """Name an arm's scenarios and loads, each with the parts of the plan that it was measured in."""
+    return listed([f"{each.scenario} {each.load} in part {' and '.join(arm.parts(each))}" for each in _tried(arm)])
+
+
+def _beside(arm: Measured) -> dict[str, list[str]]:
+    """Give the stacks of each part that an arm was measured in."""
+    names = {name for measure in _tried(arm) for name in arm.parts(measure)}
+    return {part.name: [*part.stacks] for part in arm.session.plan.parts if part.name in names}
 
 
 def _apart(base: Measured, head: Measured, measures: Sequence[Measure]) -> dict[str, str]:

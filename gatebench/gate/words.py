@@ -6,13 +6,14 @@ Knows judgements and what a gate declared. Must not know how a word was come to,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from gatebench.gate.beside import per_block_s
+from gatebench.gate.beside import FEWEST, per_block_s, unlike
 from gatebench.gate.sequence import LEAST, MOST
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Estimate, Finding, Gate, Judgement, Session
+from gatebench.stats import ENOUGH
 
 NAMES = {
     "cpu_us_per_request": "CPU per request",
@@ -72,6 +73,57 @@ def sure(gate: Gate) -> str:
     """Say how sure an interval is: by the error that all looks together may spend, since any of them may decide."""
     said = f"{float(f'{100 * (1 - sum(gate.errors)):.4g}'):g} % sure on each side"
     return f"{said} over all looks" if len(gate.looks) > 1 else said
+
+
+def alikeness(finding: Finding) -> str:
+    """Say what base beside itself came to: it is no verdict on anybody, but tells whether arms are measured alike."""
+    if finding.word == "fail" or unlike(finding):
+        return "not alike"
+    return "alike" if finding.word == "pass" else "too few duets to tell"
+
+
+def smallest(judgement: Judgement) -> Iterator[str]:
+    """Say, a sentence each, how small a change could be told here, and by what; what too few duets leave open."""
+    duets = {each.metric: each.blocks for each in judgement.again}
+    known = {metric: share for metric, share in judgement.smallest.items() if metric in duets}
+    if known:
+        shares = ", ".join(f"{name_of(metric)} {100 * share:.2g} %" for metric, share in known.items())
+        yield (
+            f"Smallest change that could be told here: {shares} (about half the width of an interval over as many "
+            f"blocks, by their spread and that of base beside itself in {_duets(duets)})."
+        )
+    fewest = min(duets.values(), default=ENOUGH)
+    if fewest < FEWEST:
+        yield f"Base was beside itself in {_duets(duets)}, too few to tell how small a change could be told here."
+    if fewest < ENOUGH:
+        yield (
+            f"Base beside itself takes {ENOUGH} duets for an interval, and has {fewest}: whether the two arms are "
+            "measured alike cannot be told, and nothing warns where they are not; a longer gate makes more of them."
+        )
+
+
+def _duets(counts: Mapping[str, int]) -> str:
+    fewest = min(counts.values())
+    return f"{fewest} duet{'s' * (fewest != 1)}"
+
+
+def told(finding: Finding, judgement: Judgement, session: Session) -> str:
+    """Say one finding by itself: what was found, and why it is what it is called."""
+    if finding.word == "unsure":
+        return f"Unsure: {_open(finding, judgement, session)}."
+    if finding.word == "pass":
+        return f"{_said(finding, judgement, session)}, within the margin of {bound(finding)}."
+    past = _past([finding], judgement, session)
+    if stands(finding, judgement):
+        return f"Regression: {past}; {_fresh(finding, judgement)}."
+    return f"Unsure: {past}, but {_unconfirmed(finding, judgement)}."
+
+
+def _unconfirmed(finding: Finding, judgement: Judgement) -> str:
+    same = [each for each in judgement.confirmation if _of(each) == _of(finding)]
+    if not same:
+        return "it is to be confirmed and no fresh blocks were measured"
+    return f"fresh blocks did not say the same ({_briefly(same[0])})"
 
 
 def left_out(judgement: Judgement) -> Iterator[tuple[str, str]]:
@@ -185,27 +237,25 @@ def _briefly(finding: Finding) -> str:
 def _unsure(judgement: Judgement, session: Session) -> str:
     failed = [each for each in judgement.findings if each.word == "fail"]
     if failed:
+        helps = "and see what else the machine does" if judgement.confirmation else "with more time"
         past = _past(failed, judgement, session)
-        if not judgement.confirmation:
-            return (
-                f"Unsure: {past}, but it is to be confirmed and no fresh blocks were measured: "
-                "gate again, with more time"
-            )
-        return (
-            f"Unsure: {past}, but fresh blocks did not say the same "
-            f"({_briefly(judgement.confirmation[0])}): gate again, and see what else the machine does"
-        )
+        return f"Unsure: {past}, but {_unconfirmed(failed[0], judgement)}: gate again, {helps}"
     unsure = [each for each in judgement.findings if each.word == "unsure"]
     if not unsure or not judgement.blocks:
         return f"Unsure: {_nothing(judgement)}"
     first = unsure[0]
+    why = _open(first, judgement, session)
     if first.change is None:
-        why = f"{changed(first)} on {where(first)}, since {first.reason}{_voids(judgement)}"
-        return f"Unsure: {why}: gate again once that is mended"
-    why = f"{_said(first, judgement, session)}, and {first.reason}"
-    if first.change.low is not None:
-        why += f" (margin {bound(first)})"
+        return f"Unsure: {why}{_voids(judgement)}: gate again once that is mended"
     return f"Unsure: {why}; {_todo(unsure, judgement, session)}{_voids(judgement)}"
+
+
+def _open(finding: Finding, judgement: Judgement, session: Session) -> str:
+    """Say why a finding is open."""
+    if finding.change is None:
+        return f"{changed(finding)} on {where(finding)}, since {finding.reason or 'it is not known'}"
+    margin = f" (margin {bound(finding)})" if finding.change.low is not None else ""
+    return f"{_said(finding, judgement, session)}, and {finding.reason or 'nothing was decided'}{margin}"
 
 
 def _nothing(judgement: Judgement) -> str:

@@ -88,6 +88,7 @@ class Rung:
     stacks: tuple[str, str | None]  # with the layer, and without it; None where it is the first
     cost_us: Estimate | None  # CPU, µs a request; below 0 where the layer saves some
     note: str
+    blocks: Mapping[int, float] = field(default_factory=dict)  # block -> what the layer adds in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,9 @@ class Ladder:
     why: str  # how steps and total were made, or why there are none
     rungs: tuple[Rung, ...] = ()
     total_us: Estimate | None = None
+    blocks: Mapping[int, float] = field(default_factory=dict)  # block -> the total in it
+    corners: tuple[Rung, ...] = ()  # of swaps: what each of the four stacks cost as measured
+    shares: tuple[Rung, ...] = ()  # of swaps: what each swap is given of the total, averaged over both orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from gatebench.report.ledger import Headline
 
 __all__ = ["LANGUAGES", "Built", "Headline", "build"]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
+FORMULA = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of a formula
 TABLES = Path("tables")  # beside the page, with the trials themselves
 
 
@@ -74,7 +74,7 @@ def build(paths: Path | Sequence[Path], out: Path, lang: str = ENGLISH) -> Built
         markdown=markdown,
         tables=csv,
         judged={"session": session.name, "verdicts": _verdicts(found), "cells": _records(frames["cells"])},
-        headline=ledger.headline(values["published"]),
+        headline=ledger.headline(values["published"], say),
         valid=values["valid"],
         trials=len(session.runs),
         notices=session.notices,

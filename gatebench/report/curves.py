@@ -9,19 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gatebench.claims import base
+from gatebench.histogram import samples_needed
 from gatebench.metrics import TABLE
 from gatebench.model import Estimate, Load, Sweep
-from gatebench.report.drawing.lines import Line, Panel, Spot, lines
+from gatebench.report import capacity
+from gatebench.report.drawing.lines import Line, Missing, Panel, Spot, lines
+from gatebench.report.drawing.looks import Look, looks
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.wording import Grid, Picture, Shown, bounded, figure, shown, times
 from gatebench.sweeps import FEWEST, gain
 from gatebench.tables import Cell
 
-LIMIT_S = 0.1  # of p99, for the capacity that is marked where no search asked for another
+LIMIT_S = 0.1  # of p99, for the capacity that is marked in figures
 TIMES_OF = ("response_p50_s", "response_p99_s")
 PACED = ("open", "poisson")
 CONNECTIONS = "connections"  # the plan whose parts hold as many connections as their names say
+KEPT = 0.99  # of the connections that were offered; with fewer, memory is that of fewer
 
 Lines = Mapping[str, Mapping[int, Cell]]  # label -> size -> cell
 
@@ -34,56 +38,124 @@ class Curve:
     title: str
     picture: Picture
     grids: tuple[Grid, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # made by other rooms
+    capacities: Grid | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """One figure that is yet to be drawn, when the looks of all are known."""
+
+    title: str
+    panels: Sequence[Panel]
+    sizes: str
+    caption: Sequence[str]
+    grids: Sequence[Grid]
+    notes: Sequence[str]
+    capacities: Grid | None = None
 
 
 def curves(found: Found, say: Language) -> tuple[Curve, ...]:
     """Give the curves that the session has the loads for: by rate, by concurrency, by connections."""
     made = [*_of_rates(found, say), *_of_concurrency(found, say), *_of_connections(found, say)]
-    return tuple(
-        Curve(
-            anchor=f"curve-{place}",
-            title=title,
-            picture=Picture(svg=lines(f"curve-{place}", panels, sizes, caption), caption=caption),
-            grids=tuple(grids),
-            notes=tuple(notes),
-        )
-        for place, (title, panels, sizes, caption, grids, notes) in enumerate(made)
+    figures = [[line.label for panel in each.panels for line in panel.lines] for each in made]
+    order = (label for stack in found.session.plan.stacks for label in (stack, base(stack)))
+    drawn = {label for labels in figures for label in labels}
+    given = looks([label for label in dict.fromkeys(order) if label in drawn], figures)
+    return tuple(_drawn(f"curve-{place}", each, given, say) for place, each in enumerate(made))
+
+
+def _drawn(anchor: str, made: _Made, given: Mapping[str, Look], say: Language) -> Curve:
+    caption = say("{title}. {text}", title=made.title, text=" ".join(made.caption))
+    return Curve(
+        anchor=anchor,
+        title=made.title,
+        picture=Picture(svg=lines(anchor, made.panels, made.sizes, caption, given), caption=caption),
+        grids=tuple(made.grids),
+        notes=tuple(dict.fromkeys(made.notes)),
+        capacities=made.capacities,
     )
 
 
-Made = tuple[str, list[Panel], str, str, list[Grid], list[str]]
-
-
-def _of_rates(found: Found, say: Language) -> Iterator[Made]:
-    for (part, scenario), held in _swept(found, PACED).items():
+def _of_rates(found: Found, say: Language) -> Iterator[_Made]:
+    swept = _swept(found, PACED)
+    for (part, scenario), held in swept.items():
+        gone = {label: capacity.missing(cells) for label, cells in held.items()}
+        marks = {label: _marked(found, scenario, label, cells) for label, cells in held.items()}
         panels = [
             Panel(
                 title=say.told(TABLE[metric][0].title),
                 unit="s",
                 lines=[
-                    _line(label, cells, metric, _capacity(found, scenario, label, cells) if limit else None)
+                    _line(label, cells, metric, gone[label], marks[label] if limit else None)
                     for label, cells in held.items()
                 ],
                 limit=limit,
             )
             for metric, limit in zip(TIMES_OF, (None, LIMIT_S), strict=True)
         ]
-        title = _title(found, scenario, part, say)
-        caption = say(
-            "{title}. The dashed line is a p99 of {limit}; a stack's bar at the foot reaches from the highest rate "
-            "at which its p99 lay below to the lowest at which it did not. A cross: no steady response time.",
+        kept = [panel for panel in panels if _has_figure(panel)]
+        if not kept:
+            continue
+        title = heading(found, scenario, part, say)
+        beside = [other for other, like in swept if like == scenario and other != part]
+        lacking = [
+            held[label][size] for label, all_ in gone.items() for size, kind in all_.items() if kind == "unmeasured"
+        ]
+        yield _Made(
             title=title,
-            limit=figure(LIMIT_S, "s", say),
+            panels=kept,
+            sizes=say("Requests a second that were sent"),
+            caption=[*_which(part, beside, say), *_of_limit(kept[-1], say), *_explained(kept, say)],
+            grids=[_grid(title, held, metric, [], say) for metric in (*TIMES_OF, "cpu_share")],
+            notes=[*_whys(found, part, scenario), *capacity.unmeasured(lacking, capacity.P99)],
+            capacities=capacity.grid(found, scenario, held, say),
         )
-        grids = [_grid(title, held, metric, [], say) for metric in (*TIMES_OF, "cpu_share")]
-        notes = [each.why for each in found.sweeps if (each.part, each.scenario) == (part, scenario)]
-        if any(_has_figure(panel) for panel in panels):
-            kept = [panel for panel in panels if _has_figure(panel)]
-            yield title, kept, say("Requests a second that were sent"), caption, grids, list(dict.fromkeys(notes))
 
 
-def _of_concurrency(found: Found, say: Language) -> Iterator[Made]:
+def _which(part: str, beside: Sequence[str], say: Language) -> Iterator[str]:
+    """Say which part's figure this is, where others have the same scenario."""
+    if beside:
+        others = say(", ").join(beside)
+        yield say("This is part {part}; {others} offered the same scenario other rates.", part=part, others=others)
+
+
+def _of_limit(panel: Panel, say: Language) -> Iterator[str]:
+    """Say what limit and bars mean, where the p99 is drawn."""
+    if panel.limit is None:
+        return
+    yield say("The dashed line is a p99 of {limit}.", limit=figure(panel.limit, "s", say))
+    if any(line.marked for line in panel.lines):
+        yield say(
+            "A stack's bar at the foot reaches from the highest rate at which its p99 lay below to the lowest at "
+            "which it did not, or is a search's interval."
+        )
+
+
+def _explained(panels: Sequence[Panel], say: Language) -> Iterator[str]:
+    """Say what the marks mean that are in a figure."""
+    yield say("Lines on points: 95 % intervals; dots: blocks.")
+    spots = [spot for panel in panels for line in panel.lines for spot in line.spots]
+    missing = {spot.missing for spot in spots if spot.estimate is None}
+    if "ended" in missing:
+        yield say("A cross: the load was not kept up with, or requests failed.")
+    if "few" in missing:
+        yield say("A dash: too few answers; a p99 is told from {fewest} on.", fewest=f"{samples_needed(0.99):,}")
+    if "unmeasured" in missing:
+        yield say("A grey ring: not measured; the notes under the table say why.")
+    if any(spot.hollow and spot.estimate for spot in spots):
+        yield say("A hollow point: fewer connections were kept than offered; the table says how many.")
+    if not all(line.joined for panel in panels for line in panel.lines):
+        yield say("Fewer than {fewest} sizes make no curve, and are not joined.", fewest=FEWEST)
+
+
+def _whys(found: Found, part: str, scenario: str) -> Iterator[str]:
+    for each in found.sweeps:
+        if (each.part, each.scenario) == (part, scenario):
+            yield f"{each.asgi} against {each.wsgi} ({TABLE[each.metric][0].title}): {each.why}"
+
+
+def _of_concurrency(found: Found, say: Language) -> Iterator[_Made]:
     for (part, scenario), held in _swept(found, ("closed",)).items():
         swept = [
             each
@@ -94,10 +166,12 @@ def _of_concurrency(found: Found, say: Language) -> Iterator[Made]:
         panel = Panel(
             title=say.told(TABLE["rate_rps"][0].title),
             unit="1/s",
-            lines=[_line(label, cells, "rate_rps") for label, cells in held.items()],
+            lines=[_line(label, cells, "rate_rps", _lost(cells, "rate_rps")) for label, cells in held.items()],
             crossings=crossings,
         )
-        title = _title(found, scenario, part, say)
+        if not _has_figure(panel):
+            continue
+        title = heading(found, scenario, part, say)
         begins = (
             say(
                 "The band of {stack}: ASGI's gain over it begins between {low} and {high} users.",
@@ -107,14 +181,17 @@ def _of_concurrency(found: Found, say: Language) -> Iterator[Made]:
             )
             for stack, (low, high) in crossings.items()
         )
-        caption = " ".join([say("{title}. Lines on points: 95 % intervals; dots: blocks.", title=title), *begins])
-        grids = [_grid(title, held, "rate_rps", swept, say)]
-        notes = [f"{each.asgi} against {each.wsgi}: {each.why}" for each in swept]
-        if _has_figure(panel):
-            yield title, [panel], say("Users at a time"), caption, grids, notes
+        yield _Made(
+            title=title,
+            panels=[panel],
+            sizes=say("Users at a time"),
+            caption=[*_explained([panel], say), *begins],
+            grids=[_grid(title, held, "rate_rps", swept, say)],
+            notes=[*(f"{each.asgi} against {each.wsgi}: {each.why}" for each in swept), *_lacking(held, "rate_rps")],
+        )
 
 
-def _of_connections(found: Found, say: Language) -> Iterator[Made]:
+def _of_connections(found: Found, say: Language) -> Iterator[_Made]:
     by_scenario: dict[str, dict[str, dict[int, Cell]]] = {}
     for cell in found.cells:
         load = Load.parse(cell.key.load)
@@ -125,14 +202,29 @@ def _of_connections(found: Found, say: Language) -> Iterator[Made]:
         panel = Panel(
             title=say.told(TABLE["pss_bytes"][0].title),
             unit="B",
-            lines=[_line(label, cells, "pss_bytes") for label, cells in held.items()],
+            lines=[_line(label, cells, "pss_bytes", _lost(cells, "pss_bytes")) for label, cells in held.items()],
         )
         title = say("{scenario}: memory against connections", scenario=say.told(found.scenario(scenario)))
         grids = [_grid(title, held, metric, [], say) for metric in ("pss_bytes", "connections")]
         if _has_figure(panel):
-            caption = say("{title}. Lines on points: 95 % intervals; dots: blocks.", title=title)
-            shown_ = [grid for grid in grids if any(each.order is not None for _, row in grid.rows for each in row)]
-            yield title, [panel], say("Connections at a time"), caption, shown_, []
+            yield _Made(
+                title=title,
+                panels=[panel],
+                sizes=say("Connections at a time"),
+                caption=[*_explained([panel], say)],
+                grids=[grid for grid in grids if any(each.order is not None for _, row in grid.rows for each in row)],
+                notes=[*_lacking(held, "pss_bytes")],
+            )
+
+
+def _lost(cells: Mapping[int, Cell], metric: str) -> dict[int, Missing]:
+    return {size: capacity.lost(cell) for size, cell in cells.items() if cell.estimate(metric) is None}
+
+
+def _lacking(held: Lines, metric: str) -> Iterator[str]:
+    """Say of loads that no clock paces which gave no figure, and why."""
+    cells = (cell for sizes in held.values() for _, cell in sorted(sizes.items()))
+    return capacity.unmeasured((cell for cell in cells if cell.estimate(metric) is None), metric)
 
 
 def _swept(found: Found, kinds: Sequence[str]) -> dict[tuple[str, str], dict[str, dict[int, Cell]]]:
@@ -148,12 +240,29 @@ def _swept(found: Found, kinds: Sequence[str]) -> dict[tuple[str, str], dict[str
     }
 
 
-def _line(label: str, cells: Mapping[int, Cell], metric: str, marked: tuple[float, float] | None = None) -> Line:
+def _line(
+    label: str,
+    cells: Mapping[int, Cell],
+    metric: str,
+    gone: Mapping[int, Missing],
+    marked: tuple[float, float] | None = None,
+) -> Line:
     spots = [
-        Spot(size=size, estimate=_drawable(cell.estimate(metric)), blocks=tuple(cell.values(metric).values()))
+        Spot(
+            size=size,
+            estimate=None if gone.get(size) == "ended" else _drawable(cell.estimate(metric)),
+            blocks=tuple(cell.values(metric).values()),
+            missing=gone.get(size, "few"),
+            hollow=_fewer_kept(cell),
+        )
         for size, cell in sorted(cells.items())
     ]
-    return Line(label=label, spots=spots, marked=marked)
+    return Line(label=label, spots=spots, marked=marked, joined=len(spots) >= FEWEST)
+
+
+def _fewer_kept(cell: Cell) -> bool:
+    kept, load = cell.estimate("connections"), Load.parse(cell.key.load)
+    return load.held and kept is not None and kept.value < KEPT * load.size
 
 
 def _drawable(estimate: Estimate | None) -> Estimate | None:
@@ -164,22 +273,10 @@ def _has_figure(panel: Panel) -> bool:
     return any(spot.estimate for line in panel.lines for spot in line.spots)
 
 
-def _capacity(found: Found, scenario: str, stack: str, cells: Mapping[int, Cell]) -> tuple[float, float] | None:
-    """Give between which rates p99 passes the limit; where a search asked for that limit, its interval."""
-    asked = f"search({LIMIT_S * 1000:.0f}ms)"
-    for cell in found.cells:
-        key = cell.key
-        if (key.stack, key.scenario, key.load) == (stack, scenario, asked) and (est := cell.estimate("rate_rps")):
-            return est.low or est.value, est.high or est.value
-    below = None
-    for size, cell in sorted(cells.items()):
-        p99 = cell.estimate(TIMES_OF[-1])
-        if p99 is None and cell.estimate(TIMES_OF[0]) is not None:
-            continue  # too few answers to tell
-        if p99 is None or p99.value > LIMIT_S:
-            return None if below is None else (below, size)
-        below = size
-    return None
+def _marked(found: Found, scenario: str, stack: str, cells: Mapping[int, Cell]) -> tuple[float, float] | None:
+    """Give between which rates p99 passes the limit of the figure, where both are known."""
+    made = capacity.capacity(found, scenario, stack, cells, round(LIMIT_S * 1000))
+    return None if made is None or made.low is None or made.high is None else (made.low, made.high)
 
 
 def _crossing(sweep: Sweep) -> tuple[int, int] | None:
@@ -188,8 +285,9 @@ def _crossing(sweep: Sweep) -> tuple[int, int] | None:
     return sweep.not_yet_at, sweep.gains_from
 
 
-def _title(found: Found, scenario: str, part: str, say: Language) -> str:
-    return f"{say.told(found.scenario(scenario))}: {say.told(found.title_of(part))}"
+def heading(found: Found, scenario: str, part: str, say: Language) -> str:
+    """Give what the curve of a scenario in a part is called."""
+    return f"{say.told(found.scenario(scenario))}{say(': ')}{say.told(found.title_of(part))}"
 
 
 def _grid(title: str, held: Lines, metric: str, swept: Sequence[Sweep], say: Language) -> Grid:
@@ -209,7 +307,7 @@ def _grid(title: str, held: Lines, metric: str, swept: Sequence[Sweep], say: Lan
         rows.append((f"{size:,}", (*own, *(factors.get((*pair, size), nothing) for pair in pairs))))
     against = (say("{asgi} against {wsgi}", asgi=asgi, wsgi=wsgi) for wsgi, asgi in pairs)
     return Grid(
-        title=f"{title}: {say.told(TABLE[metric][0].title)}",
+        title=f"{title}{say(': ')}{say.told(TABLE[metric][0].title)}",
         corner=say("Load"),
         heads=(*held, *against),
         rows=tuple(rows),

@@ -9,12 +9,14 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gatebench.metrics import TABLE
+from gatebench.metrics import TABLE, TIMES, show_estimate
+from gatebench.model import Estimate
 from gatebench.own import NAME as OWN_SCENARIO
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.wording import Shown, figure, shown
-from gatebench.tables import CONTAINED, Cell
+from gatebench.stats import inverse
+from gatebench.tables import CONTAINED, Cell, at_limit
 
 COLUMNS = ("rate_rps", "response_p50_s", "response_p99_s", "cpu_us_per_request", "pss_bytes", "connections")
 RELATED = COLUMNS  # of which a stack is shown as a multiple of another
@@ -63,21 +65,33 @@ def rows(found: Found, say: Language) -> Iterator[Row]:
             yield _row(found, number, place, cell, say)
 
 
-def related(found: Found) -> dict[str, list[list[float]]]:
-    """Give every two stacks' ratios that stand beside each other: "measure" -> metric, one, other, ratio, low, high.
+def related(found: Found) -> dict[str, dict[str, list[str]]]:
+    """Give every two stacks' ratios that stand beside each other, both ways: measure -> metric -> "one other|…|…".
 
-    A metric is its place in COLUMNS, a stack its place in the measure; three figures are kept.
+    A metric is its place in COLUMNS, a stack its place in the measure. Behind the two stand how many times the first
+    is the second, with its interval's ends, and the same of the second and the first: in the digits that the rest of
+    the page has, which a script could not make from rounded figures.
     """
-    made: dict[str, list[list[float]]] = {}
+    made: dict[str, dict[str, list[str]]] = {}
     for number, measure in enumerate(found.measures):
         for metric, one, other, ratio in measure.ratios(RELATED):
-            ends = [_short(end) for end in (ratio.value, ratio.low or 0.0, ratio.high or 0.0)]
-            made.setdefault(str(number), []).append([RELATED.index(metric), one, other, *ends])
+            first, second = (at_limit(measure.cells[place], metric) for place in (one, other))
+            if first and second:
+                continue  # whatever it is, what was offered hides it
+            ours = _told(ratio, "≥" * first + "≤" * second)
+            theirs = _told(inverse(ratio), "≤" * first + "≥" * second)
+            of_measure = made.setdefault(str(number), {})
+            of_measure.setdefault(str(RELATED.index(metric)), []).append(f"{one} {other}|{ours}|{theirs}")
     return made
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")
+def _told(ratio: Estimate, bound: str) -> str:
+    """Give a factor and its interval's ends, without their unit; without ends where all blocks are the same.
+
+    `bound` says on which side it lies of what is shown, where one of the two kept all connections that were offered.
+    """
+    texts = [text.removesuffix(TIMES) for text in show_estimate(ratio, TIMES)]
+    return bound + (texts[0] if ratio.low == ratio.high else " ".join(texts))
 
 
 def _row(found: Found, number: int, place: int, cell: Cell, say: Language) -> Row:

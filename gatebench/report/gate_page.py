@@ -6,6 +6,7 @@ Knows all values that its template shows. Must not judge, nor write files.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,15 @@ from markupsafe import Markup
 
 from gatebench.errors import UsageError
 from gatebench.gate import AGAIN, CONFIRM, GATE, ratios
-from gatebench.gate.words import bound, interval, left_out, percent, where
+from gatebench.gate.words import bound, interval, left_out, percent, smallest, where
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Estimate, Finding, Gate, Judgement, Part, Session, Setting
 from gatebench.report.drawing.changes import Panel, changes
 from gatebench.report.templating import html
 from gatebench.report.wording import Shown, shown
 
+# What acts where it should show: of a terminal, and of text that runs both ways.
+NO_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 PARTS = ("settings", "versions", "image")  # of a stack, as a session has them
 BESIDE = (
     "Base and head ran at the same time on the same CPUs, each with a server and a load generator of its own, "
@@ -73,7 +76,7 @@ def page(judgement: Judgement, session: Session) -> str:
         "confirmation": [_row(each) for each in judgement.confirmation],
         "left_out": list(left_out(judgement)),
         "again": [_row(each) for each in judgement.again],
-        "smallest": [(TABLE[name][0].title, f"{100 * share:.2g} %") for name, share in judgement.smallest.items()],
+        "smallest": list(smallest(judgement)),
         "pictures": list(_pictures(judgement, session, gate)),
         "looks": _looks(judgement, gate),
         "arms": [(name, stack, gate.arms.get(stack, "")) for name, stack in arms.items()],
@@ -82,7 +85,7 @@ def page(judgement: Judgement, session: Session) -> str:
         "facts": list(_facts(session, gate)),
         "valid": sum(run.status == "ok" for run in session.runs),
     }
-    return html("gate.html.j2", values)
+    return NO_CHARACTER.sub("\ufffd", html("gate.html.j2", values))
 
 
 def _banners(judgement: Judgement, session: Session) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ pages.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -22,7 +23,8 @@ ENGLISH = "en"
 CATALOGUES = {"zh-Hant": "zh_Hant.po"}
 LANGUAGES = (ENGLISH, *CATALOGUES)
 _BLANK = re.compile(r"\{(\w+)\}")
-_NAME = re.compile(r"\S*")  # a stack, a version, a figure: the same in all languages
+_NAME = re.compile(r"\S*|[-\d.,\u2013]+ (?:%|[mnµ]?s|(?:[KMG]i)?B)")  # a stack, a version, a figure: same in all
+JOINTS = ("; ", ": ", ", ")  # what clauses are joined by, the firmest first; each is a sentence of the page's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Language:
     own: dict[str, str] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
     patterns: tuple[_Pattern, ...] = ()
-    joint: str = "; "
+    joints: dict[str, str] = field(default_factory=lambda: {joint: joint for joint in JOINTS})
     _seen: dict[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
+    _partly: set[str] = field(default_factory=set)  # texts in which something stays as it was
 
     def __call__(self, text: str, /, **blanks: Any) -> str:
         """Say a sentence of the page's, its blanks filled in; in English where the catalogue lacks it."""
@@ -61,37 +64,58 @@ class Language:
         return self._seen[text]
 
     def _parts(self, text: str) -> tuple[tuple[str, bool], ...]:
-        if (whole := self._sentence(text)) is not None:
-            return ((whole, True),)
-        clauses = _clauses(text)
-        if len(clauses) == 1:
-            return ((text, bool(_NAME.fullmatch(text))),)
-        pieces: list[tuple[str, bool]] = []
-        for clause in clauses:
-            pieces += [(self.joint, True)] if pieces else []
-            pieces += self.parts(clause)
-        return tuple(pieces)
-
-    def _sentence(self, text: str) -> str | None:
-        """Give a sentence without clauses; None where the catalogue has none like it."""
         if (exact := self.made.get(text) or self.own.get(text)) is not None:
-            return exact
-        if len(_clauses(text)) > 1:
-            return None
+            return ((exact, True),)
+        if _NAME.fullmatch(text):
+            return ((text, True),)
+        like = None
+        for said, known in self._filled(text):
+            if known:
+                return ((said, True),)
+            like = like or said
+        for joint in JOINTS:
+            found = clauses(text, joint)
+            if len(found) > 1 and (pieces := self._joined(found, joint)):
+                if not all(self._known(clause) for clause in found):
+                    self._partly.add(text)
+                return pieces
+        self._partly.add(text)
+        return ((like or text, like is not None),)
+
+    def _known(self, text: str) -> bool:
+        return all(ours for _, ours in self.parts(text)) and text not in self._partly
+
+    def _filled(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Say a text of one clause as each sentence it is like, the firmest first, with whether all blanks are known.
+
+        Words around blanks may be alike by chance: "a against b on c" is a title's, too. What fills a blank tells.
+        """
+        if len(clauses(text)) > 1:
+            return
         for pattern in self.patterns:
             if found := pattern.known.fullmatch(text):
-                return pattern.said.format(**{name: self.told(value) for name, value in found.groupdict().items()})
-        return None
+                blanks = found.groupdict()
+                said = pattern.said.format(**{name: self.told(value) for name, value in blanks.items()})
+                yield said, all(self._known(value) for value in blanks.values())
+
+    def _joined(self, found: list[str], joint: str) -> tuple[tuple[str, bool], ...] | None:
+        """Say clauses one by one, names between commas as they are; None where a weak joint's clause is unknown."""
+        said = [self.parts(clause) for clause in found]
+        if joint != "; " and not all(self._known(clause) for clause in found):
+            return None
+        if joint == ", " and all(pieces == ((clause, True),) for clause, pieces in zip(found, said, strict=True)):
+            return ((joint.join(found), True),)
+        return tuple(piece for pieces in said for piece in ((self.joints[joint], True), *pieces))[1:]
 
 
-def _clauses(text: str) -> list[str]:
-    """Take a text apart where a semicolon stands outside all brackets."""
+def clauses(text: str, joint: str = "; ") -> list[str]:
+    """Take a text apart where a joint stands outside all brackets."""
     pieces, depth, begin = [], 0, 0
     for at, letter in enumerate(text):
         depth += (letter in "([") - (letter in ")]")
-        if depth <= 0 and text.startswith("; ", at):
+        if depth <= 0 and text.startswith(joint, at):
             pieces.append(text[begin:at])
-            begin = at + 2
+            begin = at + len(joint)
     return [*pieces, text[begin:]]
 
 
@@ -135,5 +159,5 @@ def language(code: str) -> Language:
         own=own,
         made={source: said for source, said in made.items() if source not in blanks},
         patterns=tuple(_pattern(source, made[source]) for source in blanks),
-        joint=own.get("; ", "; "),
+        joints={joint: own.get(joint, joint) for joint in JOINTS},
     )

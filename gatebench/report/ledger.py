@@ -5,16 +5,19 @@ Knows verdicts and how to put figures in words. Must not know runs or how a page
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gatebench.claims import SILENT, advantage, in_parts
+from gatebench.claims.ratios import PROFILES
 from gatebench.metrics import TABLE, TIMES
 from gatebench.model import Claim, Comparison, Estimate, Verdict
-from gatebench.report.drawing import rows as drawing
 from gatebench.report.found import Found
-from gatebench.report.language import ENGLISH, Language
-from gatebench.report.wording import Picture, Shown, bounded, shown, times
+from gatebench.report.grounds import Drawn, Link, links, settled
+from gatebench.report.language import ENGLISH, Language, clauses
+from gatebench.report.wording import Shown, bounded, load_said, shorter, shown, times
 from gatebench.sweeps import gain
 
 FIGURES = ("performance", "connections_10000")  # the tables of figures and factors; the others are of words
@@ -33,7 +36,8 @@ TITLES = {
     "advice": "Advice",
 }
 UNSAID = Shown(value="")
-SPOKEN = "protocols"  # where on the page what was spoken is found
+UNMEASURED = "not yet measured"
+BRIEF = 170  # characters of a reason that stand in the table; the rest is folded away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,11 @@ class Measured:
 
     word: str  # in English: it names a style too
     why: str  # made by another room
-    evidence: tuple[str, ...]  # anchors
+    brief: str  # of it what stands in the table
+    rest: str  # and what is folded away
+    evidence: tuple[Link, ...]
+    load: str = ""
+    part: str = ""
     wsgi_stack: str = ""
     asgi_stack: str = ""
     wsgi: Shown = UNSAID
@@ -59,10 +67,28 @@ class Row:
     """A row of a published table."""
 
     claim: Claim
+    anchor: str
     label: str
     factor: str  # as published
     silent: bool  # whether it rests on no trial
+    lacking: bool  # whether nothing of what settles it is in the session
     measured: tuple[Measured, ...]
+    follows: Link | None  # the row whose verdict this one's is
+    near: Link | None  # the measured row that comes nearest to an opinion
+
+    @property
+    def first(self) -> tuple[Measured, ...]:
+        """What it shows: the published pair, the first with a figure where that is void, profiles that differ."""
+        first = self.measured[0]
+        figure = next((each for each in self.measured if each.has_figure), None)
+        beside = [figure] if first.word == "void" and figure else []
+        beside += [each for each in self.measured[1:] if first.word == "depends" and each.part == PROFILES]
+        return first, *beside
+
+    @property
+    def others(self) -> tuple[Measured, ...]:
+        """What the row folds away: all other pairs."""
+        return tuple(each for each in self.measured if each not in self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +99,46 @@ class PublishedTable:
     title: str
     figures: bool
     rows: tuple[Row, ...]
+    commands: tuple[str, ...]  # which measure what its rows lack
+
+    @property
+    def lacking(self) -> int:
+        """How many of its rows are not yet measured, for lack of the part that would."""
+        return sum(row.lacking for row in self.rows)
+
+    @property
+    def shared(self) -> str:
+        """What is said of all its rows alike, where nothing was measured; empty where they differ."""
+        reasons = {each.why for row in self.rows for each in row.measured}
+        alike = len(reasons) == 1 and len(self.rows) > 1 and all(row.silent and not row.lacking for row in self.rows)
+        return reasons.pop() if alike else ""
+
+    @property
+    def said(self) -> bool:
+        """Whether anything was measured of it."""
+        return any(each.wsgi_stack or each.wsgi_said or each.asgi_said for row in self.rows for each in row.measured)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether anything was published of it beside the rows' own words."""
+        return any(row.claim.wsgi or row.claim.asgi for row in self.rows)
+
+    @property
+    def factors(self) -> bool:
+        """Whether any of its rows has a measured factor."""
+        return any(each.has_figure for row in self.rows for each in row.measured)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A row with a published factor at the head of the page."""
+
+    row: Row
+    first: Measured  # the first pair with a figure
+    ends: tuple[str, str]  # the smallest and the largest factor of all pairs
+    pairs: int  # with a figure
+    wsgi: str  # the pair's stacks, without their settings
+    asgi: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,37 +154,67 @@ class Headline:
     measured: bool  # whether there is a figure
 
 
-def tables(found: Found, say: Language) -> tuple[PublishedTable, ...]:
-    """Put verdicts back into the published tables."""
+def tables(found: Found, say: Language, drawn: Drawn) -> tuple[PublishedTable, ...]:
+    """Put verdicts back into the published tables; `drawn` has the curves that they may rest on."""
     by_claim: dict[Claim, list[Verdict]] = {}
     for verdict in found.verdicts:
         by_claim.setdefault(verdict.claim, []).append(verdict)
     names = dict.fromkeys(claim.table for claim in by_claim)
     return tuple(
-        PublishedTable(
-            name=name,
-            title=say.told(TITLES.get(name, name)),
-            figures=name in FIGURES,
-            rows=tuple(_row(found, verdicts, say) for claim, verdicts in by_claim.items() if claim.table == name),
-        )
+        _table(found, name, {claim: each for claim, each in by_claim.items() if claim.table == name}, say, drawn)
         for name in names
     )
 
 
-def tiles(ledger: Iterable[PublishedTable]) -> list[tuple[Row, Measured]]:
+def _table(
+    found: Found, name: str, by_claim: Mapping[Claim, Sequence[Verdict]], say: Language, drawn: Drawn
+) -> PublishedTable:
+    rows = tuple(_row(found, verdicts, say, drawn) for verdicts in by_claim.values())
+    return PublishedTable(
+        name=name,
+        title=say.told(TITLES.get(name, name)),
+        figures=name in FIGURES,
+        rows=rows,
+        commands=tuple(_commands(settled(row.claim, found.claims) for row in rows if row.lacking)),
+    )
+
+
+def _commands(claims: Iterable[Claim]) -> Iterator[str]:
+    """Give the commands that measure what rows lack, one a plan."""
+    by_plan: dict[str, dict[str, None]] = {}
+    for part in (claim.parts[0] for claim in claims if claim.parts):
+        by_plan.setdefault(part.split(".")[0], {})[part] = None
+    for plan, parts in by_plan.items():
+        yield " ".join([f"gatebench run --plan {plan}", *(f"--part {part}" for part in parts if "." in part)])
+
+
+def tiles(ledger: Iterable[PublishedTable]) -> list[Tile]:
     """Give the rows with a published factor that were measured, each with the first pair that has a figure."""
-    factors = (row for table in ledger if table.figures for row in table.rows if row.factor)
-    return [(row, first) for row in factors if (first := next((e for e in row.measured if e.has_figure), None))]
+    factors = [row for table in ledger if table.figures for row in table.rows if row.factor]
+    made = []
+    for row in factors:
+        if known := [each for each in row.measured if each.has_figure]:
+            by_size = [each.factor.value for each in sorted(known, key=lambda each: each.factor.order or 0.0)]
+            wsgi, asgi = (shorter(stack) for stack in (known[0].wsgi_stack, known[0].asgi_stack))
+            ends = by_size[0], by_size[-1]
+            made.append(Tile(row=row, first=known[0], ends=ends, pairs=len(known), wsgi=wsgi, asgi=asgi))
+    return made
 
 
-def headline(ledger: Iterable[PublishedTable]) -> tuple[Headline, ...]:
+def words(ledger: Iterable[PublishedTable]) -> Counter[str]:
+    """Count what was said of the rows, by each one's first pair."""
+    return Counter(row.measured[0].word for table in ledger for row in table.rows)
+
+
+def headline(ledger: Iterable[PublishedTable], say: Language) -> tuple[Headline, ...]:
     """Give the rows of the tables of figures, one line a pair of stacks."""
     return tuple(
         Headline(
             label=row.label,
-            claimed=f"{row.claim.wsgi} : {row.claim.asgi}" + (f", {row.factor}" if row.claim.factor else ""),
-            wsgi=each.wsgi_said or _joined(each.wsgi_stack, each.wsgi),
-            asgi=each.asgi_said or _joined(each.asgi_stack, each.asgi),
+            claimed=" : ".join(say.told(text or "") for text in (row.claim.wsgi, row.claim.asgi))
+            + (f", {row.factor}" if row.claim.factor else ""),
+            wsgi=say.told(each.wsgi_said) or _joined(each.wsgi_stack, each.wsgi),
+            asgi=say.told(each.asgi_said) or _joined(each.asgi_stack, each.asgi),
             factor=_joined("", each.factor),
             verdict=each.word,
             measured=each.has_figure,
@@ -130,78 +226,76 @@ def headline(ledger: Iterable[PublishedTable]) -> tuple[Headline, ...]:
     )
 
 
-def forest(found: Found, say: Language) -> Picture | None:
-    """Draw the factors of the rows that have a published one: the interval, the blocks, and what was published."""
-    first: dict[Claim, tuple[Comparison, Estimate]] = {}
-    for verdict in found.verdicts:
-        if verdict.claim.factor and verdict.comparison and (ratio := verdict.comparison.ratio):
-            first.setdefault(verdict.claim, (verdict.comparison, advantage(verdict.claim, ratio)))
-    if not first:
-        return None
-    pairs = list(dict.fromkeys(_pair(compared) for compared, _ in first.values()))
-    groups = [
-        drawing.Group(
-            title=_label(claim, say),
-            lines=[
-                drawing.Line(
-                    label=_pair(compared),
-                    estimate=estimate,
-                    blocks=_factors(found, compared, upside_down=claim.lower_is_better),
-                    series=pairs.index(_pair(compared)),
-                )
-            ],
-            published=claim.factor,
-        )
-        for claim, (compared, estimate) in first.items()
-    ]
-    caption = say("How many times better ASGI is. Line: 95 % interval; dots: blocks; dashed: the published factor.")
-    return Picture(svg=drawing.factors("forest", groups, caption, say), caption=caption)
-
-
-def _pair(compared: Comparison) -> str:
-    return f"{compared.asgi} / {compared.wsgi}"
-
-
-def _factors(found: Found, compared: Comparison, *, upside_down: bool) -> dict[int, float]:
-    """Give the factor of each block in which both have a figure."""
-    keys = ((compared.part, stack, compared.scenario, compared.load) for stack in (compared.wsgi, compared.asgi))
-    wsgi, asgi = (found.cell(key).values(compared.metric) for key in keys)
-    both = sorted(wsgi.keys() & asgi.keys())
-    return {block: wsgi[block] / asgi[block] if upside_down else asgi[block] / wsgi[block] for block in both}
-
-
-def _row(found: Found, verdicts: Sequence[Verdict], say: Language) -> Row:
+def _row(found: Found, verdicts: Sequence[Verdict], say: Language, drawn: Drawn) -> Row:
     claim = verdicts[0].claim
-    factor = "" if claim.factor is None else f"{'≥ ' * claim.at_least}{claim.factor:,g}{TIMES}"
+    own = settled(claim, found.claims)
+    near = next((each for each in found.claims if each.name == claim.near), None)
+    there = any(in_parts(own, cell.key.part) for cell in found.cells)
     return Row(
         claim=claim,
-        label=_label(claim, say),
-        factor=factor,
+        anchor=_anchor(claim),
+        label=label_of(claim, say),
+        factor="" if claim.factor is None else f"{'≥ ' * claim.at_least}{claim.factor:,g}{TIMES}",
         silent=verdicts[0].word in SILENT,
-        measured=tuple(_measured(found, verdict, say) for verdict in verdicts),
+        lacking=verdicts[0].word == UNMEASURED and not there,
+        measured=tuple(_measured(found, verdict, say, drawn) for verdict in verdicts),
+        follows=None if own is claim else Link(anchor=_anchor(own), text=label_of(own, say)),
+        near=None if near is None else Link(anchor=_anchor(near), text=label_of(near, say)),
     )
 
 
-def _label(claim: Claim, say: Language) -> str:
+def _anchor(claim: Claim) -> str:
+    return "row-" + re.sub(r"[^A-Za-z0-9_]+", "-", claim.name).strip("-")
+
+
+def label_of(claim: Claim, say: Language) -> str:
+    """Give a row's label in the page's language, as published where it was."""
     return claim.label if say.code == ENGLISH else claim.label_zh or say.told(claim.label)
 
 
-def _measured(found: Found, verdict: Verdict, say: Language) -> Measured:
+def _measured(found: Found, verdict: Verdict, say: Language, drawn: Drawn) -> Measured:
     comparison = verdict.comparison
-    made = Measured(word=verdict.word, why=verdict.why, evidence=tuple(_evidence(found, verdict)))
+    why = _without_names(found, verdict)
+    brief, rest = _in_brief(verdict.word, why)
+    evidence = links(found, verdict, drawn, say)
+    made = Measured(word=verdict.word, why=why, brief=brief, rest=rest, evidence=evidence)
     if comparison is None:
         return replace(made, wsgi_said=verdict.wsgi, asgi_said=verdict.asgi)
     unit = TABLE[comparison.metric][0].unit
+    hidden = comparison.wsgi_at_limit and comparison.asgi_at_limit
     return replace(
         made,
+        load=load_said(comparison.load, say),
+        part=comparison.part,
         wsgi_stack=comparison.wsgi,
         asgi_stack=comparison.asgi,
         wsgi=shown(comparison.wsgi_value, unit, say),
         asgi=shown(comparison.asgi_value, unit, say),
         factor=_factor(verdict.claim, comparison, say),
         few=comparison.ratio is not None and comparison.ratio.few,
-        has_figure=comparison.ratio is not None,
+        has_figure=comparison.ratio is not None and not hidden,
     )
+
+
+def _without_names(found: Found, verdict: Verdict) -> str:
+    """Leave out what names another row by its key, since the row itself links to it, and call a part by its title."""
+    own, claim, each = settled(verdict.claim, found.claims), verdict.claim, verdict.comparison
+    why = verdict.why if own is claim else re.sub(r"^(as \w+\.\w+: )+", "", verdict.why)
+    title = found.title_of(each.part) if each else ""
+    if each and len(clauses(title)) == 1:
+        for begin in (f"{each.part}: ", f"{each.part}, {each.scenario}, {each.load}: "):
+            why = f"{title}: {why.removeprefix(begin)}" if why.startswith(begin) else why
+    return why.removesuffix(f"; the measured row nearest to it is {claim.near}")
+
+
+def _in_brief(word: str, why: str) -> tuple[str, str]:
+    """Divide a reason where a clause ends, so that what stands in the table is a line or two."""
+    if word in SILENT or len(why) < 1.5 * BRIEF:
+        return why, ""
+    brief, *rest = clauses(why)
+    while rest and word != "depends" and len(brief) + len(rest[0]) < BRIEF:
+        brief = f"{brief}; {rest.pop(0)}"
+    return brief, "; ".join(rest)
 
 
 def _factor(claim: Claim, comparison: Comparison, say: Language) -> Shown:
@@ -210,22 +304,6 @@ def _factor(claim: Claim, comparison: Comparison, say: Language) -> Shown:
     # Where no factor was published, whichever way the metric is better is the better one.
     better: Estimate | None = gain(comparison) if claim.factor is None else advantage(claim, comparison.ratio)
     return bounded(times(better, say), comparison)
-
-
-def _evidence(found: Found, verdict: Verdict) -> Iterator[str]:
-    """Name where on the page the trials are that a verdict rests on: its two cells, else the first of its row's."""
-    each, claim = verdict.comparison, verdict.claim
-    if each is not None:
-        for stack in (each.wsgi, each.asgi):
-            if (anchor := found.anchors.get((each.part, stack, each.scenario, each.load))) is not None:
-                yield anchor
-    elif claim.protocols and any(run.capabilities for run in found.session.runs):
-        yield SPOKEN
-    elif verdict.word not in SILENT:
-        cells = [cell.key for cell in found.cells if in_parts(claim, cell.key.part)]
-        named = [key for key in cells if key.stack in f"{verdict.wsgi} {verdict.asgi} {verdict.why}"]
-        scenarios = [key for key in named or cells if not claim.scenarios or key.scenario in claim.scenarios]
-        yield from (found.anchors[tuple(key)] for key in (scenarios or cells)[:1])
 
 
 def _joined(stack: str, figure: Shown) -> str:

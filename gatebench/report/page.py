@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gatebench.claims import DECIDED
+from gatebench.claims import DECIDED, SILENT
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Load, Session
 from gatebench.own import NAME as OWN_SCENARIO
-from gatebench.report import choosing, curves, exploring, ledger, setup, templating, waterfall
+from gatebench.report import choosing, curves, exploring, factors, ledger, setup, templating, waterfall
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.ledger import Measured, PublishedTable, Row
@@ -28,7 +28,9 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
     session = found.session
     valid = sum(run.status == "ok" for run in session.runs)
     # Nobody published anything about an app of one's own.
-    published = () if {*session.scenarios} == {OWN_SCENARIO} else ledger.tables(found, say)
+    drawn = curves.curves(found, say)
+    anchors = {each.title: each.anchor for each in drawn}
+    published = () if {*session.scenarios} == {OWN_SCENARIO} else ledger.tables(found, say, anchors)
     measured = [(row, each) for table in published for row in table.rows for each in row.measured]
     ratios = sum(each.ratio is not None for each in found.comparisons)
     decided = sum(each.word in DECIDED and each.has_figure for _, each in measured)
@@ -40,9 +42,9 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
         "summary": _summary(session, valid, published, say),
         "tiles": ledger.tiles(published),
         "published": published,
-        "forest": ledger.forest(found, say) if published else None,
+        "forests": factors.forests(found, say) if published else (),
         "falls": waterfall.falls(found, say),
-        "curves": curves.curves(found, say),
+        "curves": drawn,
         "questions": choosing.questions(found, say),
         "moving": choosing.moving(found, say),
         "columns": exploring.heads(say),
@@ -55,8 +57,9 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
         "wrong": _by_chance(decided, say),
         "share": setup.measuring_share(session),
         "facts": setup.facts(session, say),
+        "head": setup.head(session, say),
         "matrices": setup.matrices(found, say),
-        "rejected": setup.rejected(found),
+        "rejected": setup.rejected(found, say),
         "files": (*FILES, *(("capabilities",) if any(run.capabilities for run in session.runs) else ()), "columns"),
         "sources": sources,
         "loads": _loads(session, say),
@@ -124,19 +127,32 @@ def _fewest(session: Session) -> int:
 
 def _summary(session: Session, valid: int, published: Sequence[PublishedTable], say: Language) -> str:
     said = [say("{valid} of {all} trials are valid.", valid=f"{valid:,}", all=f"{len(session.runs):,}")]
-    found = ledger.tiles(published)
-    if found:
-        pair = found[0][1].wsgi_stack, found[0][1].asgi_stack
-        same = [(row, each) for row, each in found if (each.wsgi_stack, each.asgi_stack) == pair]
+    if words := ledger.words(published):
+        measured = {word: count for word, count in words.most_common() if word not in SILENT}
+        counts = (say("{word} ({count})", count=count, word=say.told(word)) for word, count in measured.items())
+        said.append(
+            say(
+                "Of the {all} published rows {measured} were measured, by their first pairs: {words}.",
+                all=words.total(),
+                measured=sum(measured.values()),
+                words=say(", ").join(counts),
+            )
+            if measured
+            else say("None of the {all} published rows was measured.", all=words.total())
+        )
+    if found := ledger.tiles(published):
+        pair = found[0].first.wsgi_stack, found[0].first.asgi_stack
+        same = [each for each in found if (each.first.wsgi_stack, each.first.asgi_stack) == pair]
         said.append(say("How many times better {asgi} did than {wsgi}:", asgi=pair[1], wsgi=pair[0]))
-        said.append(say("{rows}.", rows=say(", ").join(_said(row, each, say) for row, each in same)))
+        said.append(say("{rows}.", rows=say(", ").join(_said(each.row, each.first, say) for each in same)))
     return " ".join(said)
 
 
 def _said(row: Row, each: Measured, say: Language) -> str:
     return say(
-        "{row} {factor} ({interval}; published {published}: {word})",
+        "{row}, {load}: {factor} ({interval}; published {published}: {word})",
         row=row.label,
+        load=each.load,
         factor=each.factor.value,
         interval=each.factor.interval,
         published=row.factor,
@@ -176,6 +192,8 @@ def state(values: Mapping[str, Any], say: Language) -> str:
         "shown": say("{shown} of {all} rows"),
         "nothing": say("No row fits; loosen a filter."),
         "own": say("the figures themselves"),
+        "interval": say("{low} to {high}"),
+        "same": say("the same in all blocks"),
         "link": say("Link to this view"),
         "copied": say("The link is in the clipboard."),
     }

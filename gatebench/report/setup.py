@@ -5,9 +5,11 @@ Knows sessions. Must not know figures or verdicts, nor how a page looks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from gatebench import tables
 from gatebench.metrics import show
@@ -15,6 +17,7 @@ from gatebench.model import Part, Run, Session, Setting
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.wording import figure
+from gatebench.tables.spans import shape, spanned
 
 WIDEST = 12  # stacks that stand beside each other; more of them stand below each other
 PARTS = {
@@ -22,6 +25,8 @@ PARTS = {
     "versions": "Versions installed for each stack",
     "image": "Image of each stack",
 }
+UNITS = {"h2 multiplexing": "s", "h3 multiplexing": "s", "sse streams": "streams", "openapi": "paths"}  # of figures
+SILENT = ("it wrote nothing", "it left no log")  # what a backend says in place of a log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +38,30 @@ class Matrix:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     head_anchors: tuple[str, ...] = ()
-    row_anchors: tuple[str, ...] = ()
+    row_anchors: tuple[tuple[tuple[str, str], ...], ...] = ()  # of each name that a row is of, with the name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """Trials of one cell that are void or failed for one reason."""
+    """Trials of one cell that are void or failed for one reason, whose figures may differ."""
 
     cell: str
     anchor: str | None
     status: str
+    trials: int
     blocks: str
     reason: str
     log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The stacks that do not speak a protocol for one reason, and what the first of them said."""
+
+    protocol: str
+    why: str
+    stacks: tuple[str, ...]
+    transcript: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +70,40 @@ class Spoken:
 
     protocols: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
-    transcripts: tuple[tuple[str, str, str], ...]  # who, why, what was said
+    refusals: tuple[Refusal, ...]
+
+
+def head(session: Session, say: Language) -> tuple[str, ...]:
+    """Say when and on what it was measured, and of which versions the first part's apps and servers are."""
+    machine = session.machine
+    days = dict.fromkeys(time[:10] for time in (session.started_at, session.ended_at) if time)
+    versions: dict[str, dict[str, None]] = {"Python": {}}
+    for stack in session.plan.parts[0].stacks:
+        named = {"python", *re.split(r"[^A-Za-z0-9]+", stack)}
+        for name, version in session.stacks.get(stack, {}).get("versions", {}).items():
+            if name in named:
+                versions.setdefault("Python" if name == "python" else name, {})[str(version)] = None
+    versions["Python"] = versions["Python"] or {machine.python: None}
+    return (
+        say(
+            "Measured on {date}: {cpu}, {cpus} usable CPUs, {memory} of memory, {system}, kernel {kernel}.",
+            date=" \N{EN DASH} ".join(days),
+            cpu=machine.cpu,
+            cpus=machine.cpus,
+            memory=_memory(session),
+            system=machine.system,
+            kernel=machine.kernel,
+        ),
+        say(
+            "Backend: {backend}. Versions: {versions}.",
+            backend=session.backend,
+            versions=", ".join(f"{name} {' / '.join(found)}" for name, found in versions.items()),
+        ),
+    )
+
+
+def _memory(session: Session) -> str:
+    return f"{session.machine.memory_bytes / 2**30:.1f} GiB"
 
 
 def measuring_share(session: Session) -> float | None:
@@ -79,26 +128,36 @@ def facts(session: Session, say: Language) -> list[tuple[str, str]]:
     windows = [part for part in session.plan.parts[:1] if len(session.plan.parts) == 1]
     return [
         (say("Session"), session.name),
-        (say("Plan"), f"{session.plan.name}: {say.told(session.plan.title)}"),
+        (say("Plan"), f"{session.plan.name}{say(': ')}{say.told(session.plan.title)}"),
         (say("Started"), session.started_at),
         (say("Lasted"), _duration(_wall_s(session), say)),
-        (say("In measuring windows"), "—" if share is None else say("{share} of the time", share=f"{share:.0%}")),
+        (
+            say("In measuring windows"),
+            "—" if share is None else say("{share} of the time", share=f"{100 * share:.0f} %"),
+        ),
         (say("Blocks"), str(session.plan.blocks)),
         (say("Seed"), str(session.plan.seed)),
         *((say("Window"), _window(part, say)) for part in windows),
         (say("Profile"), ", ".join(dict.fromkeys(run.profile for run in session.runs)) or "—"),
         (say("Backend"), session.backend),
-        *((say.told(f"{name[0].upper()}{name[1:]}"), _setting(value, say)) for name, value in _around(session)),
+        *(
+            (say.told(f"{name[0].upper()}{name[1:]}"), say.told(_setting(value, say)))
+            for name, value in _around(session)
+        ),
         (say("Commit"), session.commit or "—"),
         (say("Processor"), say("{cpu}, {cpus} usable CPUs", cpu=machine.cpu, cpus=machine.cpus)),
-        (say("Memory"), f"{machine.memory_bytes / 2**30:.1f} GiB"),
+        (say("Memory"), _memory(session)),
         (say("System"), say("{system}, kernel {kernel}", system=machine.system, kernel=machine.kernel)),
         ("Python", machine.python),
         (say("Machine"), machine.identity),
         (say("Server's CPUs"), _cpus(placement.server)),
         (say("Generator's CPUs"), _cpus(placement.generator)),
         (say("Services' CPUs"), _cpus(placement.services)),
-        *((say("Version of {tool}", tool=tool), version) for tool, version in sorted(session.tools.items())),
+        *(
+            (say("Version of {tool}", tool=tool), version)
+            for tool, version in sorted(session.tools.items())
+            if tool != "python"  # which stands above
+        ),
         *(
             (say("Generator's ceiling, {kind}", kind=name), figure(rate, "1/s", say))
             for name, rate in sorted(session.ceilings.items())
@@ -136,8 +195,11 @@ def matrices(found: Found, say: Language) -> list[Matrix]:
         if not any(columns.values()):
             continue
         if len(columns) > WIDEST:
-            listed = tuple((stack, (_listed(column, say),)) for stack, column in columns.items())
-            made.append(replace(like, rows=listed, row_anchors=anchors))
+            alike: dict[str, list[tuple[str, str]]] = {}
+            for (stack, column), anchor in zip(columns.items(), anchors, strict=True):
+                alike.setdefault(_listed(column, say), []).append((stack, anchor))
+            listed = tuple((", ".join(stack for stack, _ in group), (text,)) for text, group in alike.items())
+            made.append(replace(like, rows=listed, row_anchors=tuple(map(tuple, alike.values()))))
         else:
             names = sorted({name for column in columns.values() for name in column})
             rows = tuple((name, tuple(_setting(each.get(name), say) for each in columns.values())) for name in names)
@@ -176,30 +238,34 @@ def _listed(column: Mapping[str, Setting], say: Language) -> str:
 def _setting(value: Setting | None, say: Language) -> str:
     if isinstance(value, bool):
         return say("yes") if value else say("no")
-    return "—" if value is None else say.told(str(value))
+    return "—" if value is None else str(value)  # as its server spells it, in every language
 
 
-def rejected(found: Found) -> list[Rejected]:
-    """Give the trials that count for nothing, those of one cell and reason together."""
-    groups: dict[tuple[str, str, str, str | None], list[Run]] = {}
+def rejected(found: Found, say: Language) -> list[Rejected]:
+    """Give the trials that count for nothing, those of one cell together whose reasons differ in figures only."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     only = found.session.plan.parts[0].name
     for run in found.session.runs:
         if run.status != "ok":
-            part = f"{run.part}: " if found.several else ""
-            anchor = found.anchors.get((run.part or only, run.stack, run.scenario, run.load))
+            part = f"{run.part}{say(': ')}" if found.several else ""
             cell = f"{part}{run.stack}, {run.scenario}, {run.load}"
-            groups.setdefault((cell, run.status, run.reason or "no reason was given", anchor), []).append(run)
+            groups.setdefault((cell, run.status, shape(_reason(run))), []).append(run)
     return [
         Rejected(
             cell=cell,
-            anchor=anchor,
+            anchor=found.anchors.get((group[0].part or only, group[0].stack, group[0].scenario, group[0].load)),
             status=status,
-            blocks=", ".join(str(run.block) for run in sorted(group, key=lambda run: run.block)),
-            reason=reason,
-            log=next((run.log for run in group if run.log), ""),
+            trials=len(group),
+            blocks=", ".join(str(block) for block in sorted({run.block for run in group})),
+            reason=spanned([_reason(run) for run in group]),
+            log=next((run.log for run in group if run.log and run.log not in SILENT), ""),
         )
-        for (cell, status, reason, anchor), group in sorted(groups.items(), key=lambda item: item[0][:3])
+        for (cell, status, _), group in sorted(groups.items())
     ]
+
+
+def _reason(run: Run) -> str:
+    return run.reason or "no reason was given"
 
 
 def spoken(session: Session) -> Spoken | None:
@@ -210,20 +276,28 @@ def spoken(session: Session) -> Spoken | None:
     protocols = list(dict.fromkeys(table["protocol"]))
     answers: dict[str, dict[str, list[str]]] = {}
     for row in table.to_dict("records"):
-        told = "" if row["figure"] is None or row["figure"] != row["figure"] else f" ({show(row['figure'], '')})"
+        told = "" if row["figure"] is None or row["figure"] != row["figure"] else f" ({_heard(row)})"
         answers.setdefault(row["stack"], {}).setdefault(row["protocol"], []).append(f"{row['answer']}{told}")
-    transcripts = {
-        (f"{run.stack}, {each.protocol}", each.why): each.transcript or ""
-        for run in session.runs
-        if run.status == "ok"
-        for each in run.capabilities
-        if each.answer == "no"
-    }
+    refused: dict[tuple[str, str], dict[str, str]] = {}
+    for run in session.runs:
+        for each in run.capabilities if run.status == "ok" else ():
+            if each.answer == "no":
+                refused.setdefault((each.protocol, each.why), {}).setdefault(run.stack, each.transcript or "")
     return Spoken(
         protocols=tuple(protocols),
         rows=tuple(
             (stack, tuple(" / ".join(said.get(protocol, ["—"])) for protocol in protocols))
             for stack, said in answers.items()
         ),
-        transcripts=tuple((who, why, said) for (who, why), said in transcripts.items()),
+        refusals=tuple(
+            Refusal(protocol=protocol, why=why, stacks=tuple(stacks), transcript=said[stacks[0]])
+            for (protocol, why), said in sorted(refused.items(), key=lambda each: protocols.index(each[0][0]))
+            if (stacks := [stack for stack in answers if stack in said])
+        ),
     )
+
+
+def _heard(row: Mapping[Any, Any]) -> str:
+    """Put what was counted or timed as a protocol was spoken in words, with its unit."""
+    value, unit = row["figure"], UNITS.get(row["protocol"], "")
+    return show(value, unit) if unit in ("", "s") else f"{show(value, '')} {unit if value != 1 else unit[:-1]}"

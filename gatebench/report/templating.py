@@ -19,6 +19,7 @@ from gatebench.report.language import Language
 from gatebench.report.wording import PLAIN
 
 Escape = Callable[[Any], Markup]
+_QUOTED = re.compile(r"`([^`<>\n]+)`")  # within one tag, so that it can cross none
 
 
 def html(template: str, values: dict[str, Any], say: Language = PLAIN) -> str:
@@ -52,7 +53,8 @@ def filled(template: str, values: dict[str, Any], escape: Escape, say: Language)
     """Fill a template in; each value passes through `escape`, so that a template cannot forget to.
 
     In a template `_` says a sentence of its own, and the filter `told` what another room made; what is not in the
-    page's language is marked as English, for who has it read out.
+    page's language is marked as English, for who has it read out. The filter `code` sets what stands in backticks as
+    code, as `told` does too.
     """
     environment = Environment(
         loader=PackageLoader("gatebench.report"),
@@ -65,12 +67,17 @@ def filled(template: str, values: dict[str, Any], escape: Escape, say: Language)
     )
     foreign = Markup('<span lang="en">{}</span>') if escape is escaped else Markup("{}")
 
+    def code(text: Any) -> Markup:
+        safe = escape(text)
+        # Markdown that is escaped has no backtick that means code; a Markup would escape what is put into it.
+        return own(_QUOTED.sub(r"<code>\1</code>", str(safe))) if escape is escaped else safe
+
     def told(text: str) -> Markup:
         pieces = (escape(part) if ours else foreign.format(escape(part)) for part, ours in say.parts(str(text)))
-        return Markup("").join(pieces)
+        return code(Markup("").join(pieces))
 
     environment.globals |= {"_": say, "lang": say.code}
-    environment.filters["told"] = told
+    environment.filters |= {"told": told, "code": code}
     return environment.get_template(template).render(values)
 
 

@@ -6,20 +6,24 @@ Knows ladders. Must not know cells or how a page looks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
-from gatebench.attribution import CORNERS, SERVER
+from gatebench.attribution import CORNERS, LAYERS, above_by_block, above_server
 from gatebench.claims import LIKES
-from gatebench.model import AnyInterface, Estimate, Ladder
-from gatebench.report.drawing.steps import Stair, Step, stairs
+from gatebench.model import AnyInterface, Estimate, Ladder, Rung
+from gatebench.report.drawing.steps import Stair, Step, seen_to, stairs
 from gatebench.report.found import Found
 from gatebench.report.language import Language
-from gatebench.report.wording import Grid, Picture, Shown, line, shown
+from gatebench.report.wording import Grid, Picture, Shown, line, place, shown
+from gatebench.stats import difference
+from gatebench.tables import places
 
 UNIT = "µs"
 PAIR = LIKES[1]
+SIDES: dict[str, AnyInterface] = dict(zip(CORNERS, ("wsgi", "wsgi", "asgi", "asgi"), strict=True))  # the apps'
+MANY = 4  # frameworks of an interface beside each other, from which on their order is worth a sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,70 +45,109 @@ def falls(found: Found, say: Language) -> tuple[Fall, ...]:
         for _, group in groupby(found.ladders, key=lambda each: (each.part, each.scenario, each.load, _swaps(each)))
     ]
 
-    def place(group: Sequence[Ladder]) -> tuple[bool, bool, int]:
+    def order(group: Sequence[Ladder]) -> tuple[bool, bool, int]:
         return _swaps(group[0]), not {*PAIR} <= {each.stack for each in group}, len(group)
 
-    order = sorted(groups, key=place)
-    return tuple(_fall(found, place, group, say) for place, group in enumerate(order))
+    return tuple(_fall(found, at, group, say) for at, group in enumerate(sorted(groups, key=order)))
 
 
 def _swaps(ladder: Ladder) -> bool:
     return ladder.side == "swaps"
 
 
-def _fall(found: Found, place: int, ladders: Sequence[Ladder], say: Language) -> Fall:
-    like, name = ladders[0], f"fall-{place}"
-    title = f"{say.told(found.scenario(like.scenario))}: {say.told(found.title_of(like.part))}"
-    sentence = _of_swaps(like, say) if _swaps(like) else _of_layers(ladders, say)
+def _fall(found: Found, at: int, group: Sequence[Ladder], say: Language) -> Fall:
+    like, name = group[0], f"fall-{at}"
+    title = f"{say.told(found.scenario(like.scenario))}{say(': ')}{say.told(found.title_of(like.part))}"
+    # WSGI before ASGI, what costs least first, and last what has no figure.
+    ladders = sorted(group, key=lambda each: (each.side != "wsgi", each.total_us is None, _cost(each)))
     return Fall(
         anchor=name,
         title=title,
-        sentence=sentence,
+        sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(ladders, say),
         picture=_picture(name, title, ladders, say),
-        grid=_grid(title, ladders, say),
+        grid=_grid_of_swaps(title, like, say) if _swaps(like) else _grid(title, ladders, say),
         why=tuple(dict.fromkeys(_why(ladders))),
     )
 
 
+def _cost(ladder: Ladder) -> float:
+    return ladder.total_us.value if ladder.total_us else 0.0
+
+
 def _picture(name: str, title: str, ladders: Sequence[Ladder], say: Language) -> Picture | None:
-    drawn = [
-        Stair(
-            label=_label(each),
-            interface="asgi" if _swaps(each) else cast("AnyInterface", each.side),
-            steps=[Step(label=_step(rung.name, say), cost=rung.cost_us) for rung in each.rungs if rung.cost_us],
-            total=each.total_us,
-        )
-        for each in ladders
-        if each.total_us is not None
-    ]
+    drawn = [stair for each in ladders if each.total_us for stair in _drawn(each, say)]
     if not drawn:
         return None
     caption = say(
-        "{title}. CPU a request takes, layer by layer; the line on a bar is its 95 % interval.", title=title
+        "{title}. CPU a request takes, layer by layer; the line on a bar is its 95 % interval, the dots are blocks.",
+        title=title,
     )
-    return Picture(svg=stairs(name, drawn, UNIT, say("in all"), caption), caption=caption)
+    reached = [_cost(each) for each in ladders if each.total_us and not _swaps(each)]
+    if reached and max(reached) > seen_to(reached):
+        caption += " " + say("What two gaps cut is longer than drawn; its figure stands beside it.")
+    return Picture(svg=stairs(name, drawn, UNIT, caption), caption=caption)
+
+
+def _drawn(ladder: Ladder, say: Language) -> Iterator[Stair]:
+    """Give a ladder as it is drawn; of swaps first what was measured, and then what the steps between come to."""
+    for corner in ladder.corners:
+        alone = _steps([replace(corner, name="as measured")], say)[0]
+        yield Stair(label=corner.name, interface=SIDES[corner.name], steps=[], total=alone)
+    yield Stair(
+        label=_label(ladder),
+        interface="asgi" if _swaps(ladder) else cast("AnyInterface", ladder.side),
+        steps=_steps(ladder.rungs, say),
+        total=Step(label=say("in all"), cost=_known(ladder.total_us), blocks=ladder.blocks),
+    )
+
+
+def _steps(rungs: Sequence[Rung], say: Language) -> list[Step]:
+    return [
+        Step(label=_layer(each.name, say), cost=each.cost_us, blocks=each.blocks) for each in rungs if each.cost_us
+    ]
+
+
+def _known(estimate: Estimate | None) -> Estimate:
+    assert estimate is not None  # noqa: S101 -- only ladders with a total are drawn
+    return estimate
 
 
 def _label(ladder: Ladder) -> str:
     return f"{CORNERS[0]} → {CORNERS[-1]}" if _swaps(ladder) else ladder.stack
 
 
-def _step(name: str, say: Language) -> str:
+def _layer(name: str, say: Language) -> str:
     return ", ".join(say.told(part) for part in name.split(", "))
 
 
 def _grid(title: str, ladders: Sequence[Ladder], say: Language) -> Grid:
-    names = list(dict.fromkeys(rung.name for each in ladders for rung in each.rungs))
+    names = sorted({rung.name for each in ladders for rung in each.rungs}, key=_height)
     rows = []
     for each in ladders:
         costs = {rung.name: rung.cost_us for rung in each.rungs}
         steps = [shown(costs[name], UNIT, say) if name in costs else Shown(value="") for name in names]
-        rows.append((_label(each), (*steps, shown(each.total_us, UNIT, say))))
+        rows.append((each.stack, (*steps, shown(each.total_us, UNIT, say))))
     return Grid(
         title=say("{title}: CPU a request", title=title),
         corner=say("Stack"),
-        heads=(*(_step(name, say) for name in names), say("in all")),
+        heads=(*(_layer(name, say) for name in names), say("in all")),
         rows=tuple(rows),
+    )
+
+
+def _height(name: str) -> list[int]:
+    """Give a step's place from the bottom up; one of several layers stands where its topmost does."""
+    return [LAYERS.index(layer) for layer in reversed(name.split(", "))]
+
+
+def _grid_of_swaps(title: str, ladder: Ladder, say: Language) -> Grid:
+    whole = Rung(name="in all", stacks=(CORNERS[-1], CORNERS[0]), cost_us=ladder.total_us, note="")
+    rungs = (*ladder.corners, *ladder.rungs, *([whole] if ladder.total_us else []), *ladder.shares)
+    return Grid(
+        title=say("{title}: CPU a request", title=title),
+        corner=_label(ladder),
+        heads=(say("CPU a request"),),
+        rows=tuple((_layer(each.name, say), (shown(each.cost_us, UNIT, say),)) for each in rungs),
     )
 
 
@@ -116,28 +159,49 @@ def _why(ladders: Sequence[Ladder]) -> Iterator[str]:
 
 def _of_layers(ladders: Sequence[Ladder], say: Language) -> str:
     by_stack = {each.stack: each for each in ladders if each.total_us}
-    if {*PAIR} <= by_stack.keys():
-        return _of_pair(by_stack[PAIR[0]], by_stack[PAIR[1]], say)
-    above = {stack: _above_server(each) for stack, each in by_stack.items()}
-    ranked = sorted((stack for stack in above if above[stack] is not None), key=lambda stack: above[stack] or 0.0)
-    if len(ranked) < 2:
-        return ""
-    return say(
-        "Above its server and interface {least} adds least to a request, {little}, and {most} most, {much}.",
-        least=ranked[0],
-        little=line(_estimate(above[ranked[0]]), UNIT, say).split(" (")[0],
-        most=ranked[-1],
-        much=line(_estimate(above[ranked[-1]]), UNIT, say).split(" (")[0],
+    paired = {*PAIR} <= by_stack.keys()
+    said = [_of_pair(by_stack[PAIR[0]], by_stack[PAIR[1]], say)] if paired else []
+    for side, own in zip(("wsgi", "asgi"), PAIR, strict=True):
+        known = [each for each in by_stack.values() if each.side == side and above_by_block(each)]
+        if len(known) >= (MANY if paired else 2):
+            said.append(_of_order(known, own, side.upper(), say))
+    return " ".join(said)
+
+
+def _of_order(ladders: Sequence[Ladder], own: str, side: str, say: Language) -> str:
+    """Say who adds least and most above the server, and where the headline's framework stands."""
+    costs = {each.stack: above_server(each) for each in ladders}
+    ranked = sorted(ladders, key=lambda each: _known(costs[each.stack]).value)
+    least, most = ranked[0].stack, ranked[-1].stack
+    said = say(
+        "On {side}, above server and interface, {least} adds least of {count}, {little}, and {most} most, {much}.",
+        side=side,
+        count=len(ranked),
+        least=least,
+        little=line(costs[least], UNIT, say),
+        most=most,
+        much=line(costs[most], UNIT, say),
     )
+    if own not in costs:
+        return said
+    where = places(ranked, _cheaper)[[each.stack for each in ranked].index(own)]
+    mine = say(
+        "{stack} adds {cost}: place {place} of {count} from the least.",
+        stack=own,
+        cost=line(costs[own], UNIT, say),
+        place=place(*where),
+        count=len(ranked),
+    )
+    return f"{said} {mine}"
 
 
-def _estimate(value: float | None) -> Estimate | None:
-    return None if value is None else Estimate(value=value, low=None, high=None, blocks=0, method="")
-
-
-def _above_server(ladder: Ladder) -> float | None:
-    costs = {rung.name: rung.cost_us.value for rung in ladder.rungs if rung.cost_us}
-    return sum(cost for name, cost in costs.items() if name != SERVER) if SERVER in costs else None
+def _cheaper(one: Ladder, other: Ladder) -> int:
+    """Tell whether the first evidently adds less above its server (1), more (-1), or neither."""
+    ours, theirs = above_by_block(one), above_by_block(other)
+    found = difference([(ours[block], theirs[block]) for block in sorted(ours.keys() & theirs.keys())])
+    if found is None or found.low is None or found.high is None:
+        return 0
+    return (found.low > 0) - (found.high < 0)
 
 
 def _of_pair(wsgi: Ladder, asgi: Ladder, say: Language) -> str:
@@ -157,7 +221,7 @@ def _of_pair(wsgi: Ladder, asgi: Ladder, say: Language) -> str:
     cost = [line(side[first], UNIT, say) for side in sides]
     most = say(
         "Where they differ most is {layer}: {wsgi_cost} on WSGI, {asgi_cost} on ASGI.",
-        layer=_step(first, say),
+        layer=_layer(first, say),
         wsgi_cost=cost[0],
         asgi_cost=cost[1],
     )
@@ -165,13 +229,41 @@ def _of_pair(wsgi: Ladder, asgi: Ladder, say: Language) -> str:
 
 
 def _of_swaps(ladder: Ladder, say: Language) -> str:
-    costs = {rung.name: rung.cost_us for rung in ladder.rungs}
-    if ladder.total_us is None or not {"server", "framework"} <= costs.keys():
+    """Tell the four stacks as measured, then the steps between them, and last what each swap may be given."""
+    if not ladder.total_us:
         return ""
-    return say(
-        "Changing the server alone changes what a request costs by {server}, changing the framework alone by "
-        "{framework}, both by {both}.",
-        server=line(costs["server"], UNIT, say),
-        framework=line(costs["framework"], UNIT, say),
-        both=line(ladder.total_us, UNIT, say),
+    stacks = [each.name for each in ladder.corners]
+    costs = [line(each.cost_us, UNIT, say) for each in ladder.corners]
+    measured = say(
+        "A request took {cost} of CPU on {stack}, {server_cost} on {server}, {framework_cost} on {framework}, and "
+        "{both_cost} on {both}.",
+        stack=stacks[0],
+        cost=costs[0],
+        server=stacks[1],
+        server_cost=costs[1],
+        framework=stacks[2],
+        framework_cost=costs[2],
+        both=stacks[3],
+        both_cost=costs[3],
     )
+    server, framework, together = (_signed(each.cost_us, say) for each in ladder.rungs)
+    steps = say(
+        "So the other server, through a bridge, changes it by {server}, the other framework, through a bridge, by "
+        "{framework}, and both together, which need no bridge, by another {together}: in all by {whole}.",
+        server=server,
+        framework=framework,
+        together=together,
+        whole=_signed(ladder.total_us, say),
+    )
+    of_server, of_framework = (_signed(each.cost_us, say) for each in ladder.shares)
+    shares = say(
+        "Averaged over both orders, the share attributed to the server is {server}, and that attributed to the "
+        "framework {framework}; half of what falls away with the bridges is in each, so neither was measured itself.",
+        server=of_server,
+        framework=of_framework,
+    )
+    return f"{measured} {steps} {shares}"
+
+
+def _signed(estimate: Estimate | None, say: Language) -> str:
+    return f"{'+' if estimate and estimate.value > 0 else ''}{line(estimate, UNIT, say)}"

@@ -6,13 +6,13 @@ Knows estimates and how they are shown. Must not know sessions or how a page loo
 from __future__ import annotations
 
 import math
-import string
+import re
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from gatebench.metrics import TIMES, show, show_estimate
-from gatebench.model import Comparison, Estimate
+from gatebench.metrics import TIMES, bare, show, show_estimate
+from gatebench.model import Comparison, Estimate, Load
 from gatebench.report.language import ENGLISH, Language
 
 
@@ -27,6 +27,7 @@ class Shown:
 
 NOTHING = Shown(value="—")
 PLAIN = Language(ENGLISH)
+OVER_TLS = {"h1": "HTTP/1.1", "h2": "HTTP/2", "h3": "HTTP/3"}  # kinds of loads, and what they speak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,7 @@ def shown(estimate: Estimate | None, unit: str, say: Language = PLAIN) -> Shown:
         return Shown(value=value, interval=say("no interval"), order=estimate.value)
     if estimate.low == estimate.high:
         return Shown(value=value, interval=say("the same in all blocks"), order=estimate.value)
-    return Shown(value=value, interval=say("{low} to {high}", low=_bare(low, high), high=high), order=estimate.value)
-
-
-def _bare(low: str, high: str) -> str:
-    """Leave out the unit of an interval's lower end where it is that of the upper."""
-    number = low.rstrip(string.ascii_letters + "/%µ " + TIMES)
-    return number if number and low.removeprefix(number) == high.lstrip(string.digits + ".,-") else low
+    return Shown(value=value, interval=say("{low} to {high}", low=bare(low, high), high=high), order=estimate.value)
 
 
 def figure(value: float | None, unit: str, say: Language) -> str:
@@ -79,14 +74,38 @@ def line(estimate: Estimate | None, unit: str, say: Language) -> str:
 
 def bounded(factor: Shown, comparison: Comparison) -> Shown:
     """Mark a factor of connections as a bound, where one side kept all that were offered."""
-    if comparison.ratio is None or comparison.asgi_at_limit == comparison.wsgi_at_limit:
+    if comparison.ratio is None or not (comparison.asgi_at_limit or comparison.wsgi_at_limit):
         return factor
+    if comparison.asgi_at_limit and comparison.wsgi_at_limit:
+        return NOTHING  # whatever it is, what was offered hides it
     return replace(factor, value=f"{'≥' if comparison.asgi_at_limit else '≤'} {factor.value}")
 
 
 def times(estimate: Estimate | None, say: Language) -> Shown:
     """Put a factor in words."""
     return shown(estimate, TIMES, say)
+
+
+def place(first: int, last: int) -> str:
+    """Put a place in words, or the range of those that are left open."""
+    return f"{first}" if first == last else f"{first}\N{EN DASH}{last}"
+
+
+def shorter(stack: str) -> str:
+    """Name a stack where there is no room for its settings."""
+    return re.sub(r"\[.*\]", "[…]", stack)
+
+
+def load_said(load: str, say: Language) -> str:
+    """Put a load in words, as far as it is a number of users or connections."""
+    parsed = Load.parse(load)
+    if parsed.held:
+        return say("{size} connections", size=f"{parsed.size:,}")
+    if not parsed.looped:
+        return load
+    if parsed.kind in OVER_TLS:
+        return say("{size} users over TLS, {version}", size=f"{parsed.size:,}", version=OVER_TLS[parsed.kind])
+    return say("1 user") if parsed.size == 1 else say("{size} users", size=f"{parsed.size:,}")
 
 
 def apart(estimate: Estimate | None) -> int:

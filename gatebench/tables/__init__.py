@@ -4,9 +4,9 @@ Knows sessions, metrics and statistics; COLUMNS describes every column. A void o
 and trials are paired by their block, never by their place. Must not know claims or pages.
 """
 
-from gatebench.tables.beside import Measure, measures
-from gatebench.tables.columns import COLUMNS, column_frame
-from gatebench.tables.comparing import MEMORY, UNLIKE, comparisons
+from gatebench.tables.beside import Measure, measures, places
+from gatebench.tables.columns import COLUMNS, TEXTS, column_frame
+from gatebench.tables.comparing import MEMORY, UNLIKE, at_limit, comparisons
 from gatebench.tables.frames import capabilities, cells, comparison_frame, runs, void
 from gatebench.tables.grouping import Cell, block_values
 from gatebench.tables.meaning import ANSWERED, CONTAINED, HELD, KNOCKED, WAITING, compared_of, metrics_of
@@ -18,10 +18,12 @@ __all__ = [
     "HELD",
     "KNOCKED",
     "MEMORY",
+    "TEXTS",
     "UNLIKE",
     "WAITING",
     "Cell",
     "Measure",
+    "at_limit",
     "block_values",
     "capabilities",
     "cells",
@@ -31,6 +33,7 @@ __all__ = [
     "comparisons",
     "measures",
     "metrics_of",
+    "places",
     "runs",
     "void",
 ]

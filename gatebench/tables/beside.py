@@ -5,14 +5,17 @@ Trials are paired by their block, never by their place. Must not know claims or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 from gatebench.model import Estimate, Session
 from gatebench.stats import ratio
 from gatebench.tables.comparing import MEMORY, kept_differ
 from gatebench.tables.grouping import Cell, grouped
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,21 @@ class Measure:
             for one, other in combinations(range(len(self.cells)), 2):
                 if found := self.ratio(self.cells[one], self.cells[other], metric):
                     yield metric, one, other, found
+
+
+def places(beside: Sequence[T], apart: Callable[[T, T], int]) -> list[tuple[int, int]]:
+    """Give the first and the last place that each may have, by what comparing every two of them tells.
+
+    `apart` says whether the first of two is evidently ahead (1), behind (-1), or neither (0). Nobody is before those
+    who are evidently ahead of him, nor behind those who are evidently behind.
+    """
+    ahead, behind = [0] * len(beside), [0] * len(beside)
+    for one, other in combinations(range(len(beside)), 2):
+        if told := apart(beside[one], beside[other]):
+            first, last = (one, other) if told > 0 else (other, one)
+            ahead[last] += 1
+            behind[first] += 1
+    return [(1 + before, len(beside) - after) for before, after in zip(ahead, behind, strict=True)]
 
 
 def measures(session: Session) -> Iterator[Measure]:

@@ -97,6 +97,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+TEXTS = {*CELL, "interface", "profile", "status", "reason", "warnings", "limit"}  # of the columns of runs
+
 
 def column_frame() -> pd.DataFrame:
     """Give the meaning of every column of every table."""

@@ -53,8 +53,8 @@ def _compare(wsgi: Cell, asgi: Cell, metric: str) -> Comparison:
         asgi_value=asgi.estimate(metric),
         ratio=estimate,
         blocks=len(blocks),
-        wsgi_at_limit=_at_limit(wsgi, metric),
-        asgi_at_limit=_at_limit(asgi, metric),
+        wsgi_at_limit=at_limit(wsgi, metric),
+        asgi_at_limit=at_limit(asgi, metric),
         reason=UNLIKE if unlike else _no_ratio(wsgi, asgi, metric, pairs) if estimate is None else None,
         warnings=tuple(_warnings(wsgi, asgi, metric, len(blocks))),
     )
@@ -79,7 +79,8 @@ def kept_differ(wsgi: Cell, asgi: Cell) -> bool:
     return len(values) == 2 and values[0] < 0.99 * values[1]
 
 
-def _at_limit(cell: Cell, metric: str) -> bool:
+def at_limit(cell: Cell, metric: str) -> bool:
+    """Tell whether a stack kept all connections offered in some block: its figure is a lower bound then."""
     return metric == "connections" and any(
         run.status == "ok" and run.connections_kept is not None and run.connections_kept == run.connections_offered
         for run in cell.runs

@@ -5,7 +5,6 @@ A void or failed trial gives no figure here. Must not know what is compared with
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from gatebench.histogram import samples_needed
 from gatebench.model import AnyInterface, Estimate, Run, Session
 from gatebench.stats import median_interval
 from gatebench.tables.meaning import metrics_of
+from gatebench.tables.spans import shape, spanned
 
 RESPONSES_NEEDED = samples_needed(0.99)
 TIMES_OF_BLOCKS = ("response_", "connect_")  # metrics of which all valid trials have a figure, or none is shown
@@ -213,10 +213,10 @@ def _figure(run: Run, metric: str, value: float | None) -> float | str:
 
 
 def alike(found: Sequence[tuple[str, int]], trials: int) -> list[str]:
-    """Join texts that differ in their figures only: the first, with the blocks of all."""
+    """Join texts that differ in their figures only: as one, with the blocks of all."""
     groups: dict[str, list[tuple[str, int]]] = {}
     for text, block in found:
-        groups.setdefault(re.sub(r"[0-9]+([.,][0-9]+)*", "#", text), []).append((text, block))
+        groups.setdefault(shape(text), []).append((text, block))
     said = []
     for group in groups.values():
         blocks = dict.fromkeys(block for _, block in group)
@@ -225,6 +225,5 @@ def alike(found: Sequence[tuple[str, int]], trials: int) -> list[str]:
             if len(blocks) == trials > 1
             else f"block{'s' * (len(blocks) > 1)} {', '.join(map(str, blocks))}"
         )
-        alike = ", or alike" if len({text for text, _ in group}) > 1 else ""
-        said.append(f"{group[0][0]}{alike} ({where})")
+        said.append(f"{spanned([text for text, _ in group])} ({where})")
     return said

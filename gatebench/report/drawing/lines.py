@@ -5,29 +5,38 @@ Knows estimates and how to draw them. Must not know files, claims or the page ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gatebench.metrics import show
 from gatebench.model import Estimate
 from gatebench.report.drawing import svg
-from gatebench.report.drawing.looks import WIDTH_IN, fit, look, plain
+from gatebench.report.drawing.axes import labelled, ticks, with_room, written
+from gatebench.report.drawing.looks import WIDTH_IN, Look, fit, looks, plain
 
 PANEL_IN, HEAD_IN, FOOT_IN, KEY_IN = 1.7, 0.32, 0.42, 0.2
-TICKS = 7  # on an axis of sizes, at most
+FAR = 3.0  # so many times beyond all values an interval is followed
+STRIP_IN, BAND_IN, BAR_IN = 0.18, 0.19, 0.06  # for marks above the data, for a band's name, for a bar below the data
+
+# What became of a size without a figure: it could not be kept, or it gave too few answers, or it was not measured.
+Missing = Literal["ended", "few", "unmeasured"]
+MARKS: Mapping[Missing, str] = {"ended": "x", "few": "_", "unmeasured": "o"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """One point of a line; without an estimate it was tried, and gave no figure."""
+    """One point of a line; without an estimate it was tried, and `missing` says what became of it."""
 
     size: float
     estimate: Estimate | None
     blocks: Sequence[float] = ()  # what the estimate was made of
+    missing: Missing = "unmeasured"
+    hollow: bool = False  # it holds less than its size says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,7 @@ class Line:
     label: str
     spots: Sequence[Spot]
     marked: tuple[float, float] | None = None  # between which sizes something begins, such as a capacity
+    joined: bool = True  # two points are no curve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,107 +59,187 @@ class Panel:
     limit: float | None = None  # of the metric, drawn across
     crossings: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # label -> where another crosses it
 
+    @property
+    def above_in(self) -> float:
+        """How much room the marks above the data need."""
+        missing = any(spot.estimate is None for line in self.lines for spot in line.spots)
+        return STRIP_IN * missing + BAND_IN * len(self.crossings)
 
-def lines(name: str, panels: Sequence[Panel], sizes: str, description: str) -> Markup:
+    @property
+    def below_in(self) -> float:
+        """How much room the bars below the data need."""
+        return BAR_IN * (1 + sum(line.marked is not None for line in self.lines))
+
+    @property
+    def height_in(self) -> float:
+        """Its height without its title."""
+        return PANEL_IN + self.above_in + self.below_in
+
+
+def lines(
+    name: str, panels: Sequence[Panel], sizes: str, description: str, given: Mapping[str, Look] | None = None
+) -> Markup:
     """Draw panels above each other on one axis of sizes, both axes logarithmic; `sizes` says what they are.
 
     What belongs to one label is of the class "series", numbered in the order of labels, so that a page can hide it.
+    `given` has the look of each label all over the page.
     """
     labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
+    seen = given or looks(labels)
     with svg.drawing():
         keys_in = KEY_IN * len(labels)
-        height = keys_in + len(panels) * (HEAD_IN + PANEL_IN) + FOOT_IN
+        height = keys_in + sum(HEAD_IN + panel.height_in for panel in panels) + FOOT_IN
         figure = Figure(figsize=(WIDTH_IN, height), facecolor="none")
-        _keys(figure, labels, height)
+        _keys(figure, labels, seen, height)
         found = sorted({spot.size for panel in panels for line in panel.lines for spot in line.spots})
+        bottom = height - keys_in
         for number, panel in enumerate(panels, start=1):
-            bottom = height - keys_in - number * (HEAD_IN + PANEL_IN)
-            axes = figure.add_axes((0.155, bottom / height, 0.82, PANEL_IN / height), facecolor="none")
-            _panel(axes, panel, found, labels)
+            bottom -= HEAD_IN + panel.height_in
+            place = (0.155, bottom / height, 0.82, panel.height_in / height)
+            axes = figure.add_axes(place, facecolor="none")
+            _panel(axes, panel, found, {label: (seen[label], at) for at, label in enumerate(labels)})
             axes.tick_params(labelbottom=number == len(panels))
         axes.set_xlabel(sizes, color=svg.MUTED)
         return svg.inline(figure, name, description)
 
 
-def _keys(figure: Figure, labels: Sequence[str], height: float) -> None:
+def _keys(figure: Figure, labels: Sequence[str], seen: Mapping[str, Look], height: float) -> None:
     axes = figure.add_axes((0, 1 - KEY_IN * len(labels) / height, 1, KEY_IN * len(labels) / height), facecolor="none")
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(len(labels), 0)
     for place, label in enumerate(labels):
-        colour, marker = look(place)
-        axes.plot([0.02], [place + 0.5], marker, color=colour, markersize=5, gid=svg.series(place))
-        axes.text(0.045, place + 0.5, fit(label), va="center", color=svg.INK, gid=svg.series(place))
+        look, gid, at = seen[label], svg.series(place), place + 0.5
+        axes.plot([0.005, 0.045], [at] * 2, color=look.colour, linewidth=1.3, linestyle=look.dashes, gid=gid)
+        axes.plot([0.025], [at], look.marker, color=look.colour, markersize=5, gid=gid)
+        axes.text(0.06, at, fit(label), va="center", color=svg.INK, gid=gid)
 
 
-def _panel(axes: Axes, panel: Panel, sizes: Sequence[float], labels: Sequence[str]) -> None:
+def _panel(axes: Axes, panel: Panel, sizes: Sequence[float], seen: Mapping[str, tuple[Look, int]]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain(axes, "y")
     axes.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
-    shown = _spread(sizes)
-    axes.set_xticks(shown, [f"{size:,g}" for size in shown])
-    axes.set_xticks([], minor=True)
-    ends = [end for line in panel.lines for spot in line.spots if spot.estimate for end in _ends(spot.estimate)]
-    low, high = min([*ends, panel.limit or ends[0]]), max([*ends, panel.limit or ends[0]])
-    axes.set_ylim(low / 1.3, high * 1.45)
-    axes.set_yticks(_decades(low / 1.3, high * 1.45, 2.0**20 if panel.unit == "B" else 1.0))
-    axes.yaxis.set_major_formatter(_shown(panel.unit))
+    shown = labelled(sizes)
+    axes.set_xticks(shown, [f"{float(f'{size:.2g}') if size not in sizes else size:,g}" for size in shown])
+    axes.set_xticks([size for size in sizes if size not in shown], minor=True)
+    axes.set_xticklabels([], minor=True)
+    axes.tick_params(axis="x", which="both", length=3)
+    low, high = _extent(panel)
+    above, below = panel.above_in / panel.height_in, panel.below_in / panel.height_in
+    axes.set_ylim(*with_room(low, high, below=below + 0.03, above=above + 0.05))
+    found = ticks(*with_room(low, high, below=0.03, above=0.05), panel.unit)
+    spelled = written(found, panel.unit)
+    axes.set_yticks(found, [spelled(value) for value in found])
     axes.set_yticks([], minor=True)
-    for label, between in panel.crossings.items():
-        place = labels.index(label)
-        axes.axvspan(*between, color=look(place)[0], alpha=0.13, linewidth=0, gid=svg.series(place))
+    _bands(axes, panel, seen)
     if panel.limit is not None:
         axes.axhline(panel.limit, color=svg.INK, linewidth=1.1, linestyle=(0, (4, 2)))
+    bars = 0
     for line in panel.lines:
-        _line(axes, line, labels.index(line.label), len(labels))
-    axes.text(0, 1.05, fit(panel.title), transform=axes.transAxes, va="bottom", color=svg.INK)
+        look, place = seen[line.label]
+        _line(axes, line, look, place, len(seen))
+        _missing(axes, line, look, (place, len(seen)), 1 - STRIP_IN / 2 / panel.height_in)
+        if line.marked is not None:
+            bars += 1
+            up = bars * BAR_IN / panel.height_in
+            across = axes.get_xaxis_transform()
+            gid = svg.series(place)
+            axes.plot(list(line.marked), [up] * 2, color=look.colour, linewidth=2.4, transform=across, gid=gid)
+    axes.text(0, 1.0 + 0.09 / panel.height_in, fit(panel.title), transform=axes.transAxes, va="bottom", color=svg.INK)
 
 
-def _line(axes: Axes, line: Line, place: int, of: int) -> None:
-    colour, marker = look(place)
-    beside = 1 + 0.035 * (place - (of - 1) / 2)  # so that intervals of several lines do not hide each other
-    spots = [(spot.size * beside, spot.estimate) for spot in line.spots if spot.estimate is not None]
-    gid = svg.series(place)
+def _extent(panel: Panel) -> tuple[float, float]:
+    """Give from where to where the data go; intervals that tell next to nothing do not stretch the axis."""
+    found = [(spot, spot.estimate) for line in panel.lines for spot in line.spots if spot.estimate is not None]
+    values = [value for spot, estimate in found for value in (estimate.value, *spot.blocks) if value > 0]
+    low, high = min(values) / FAR, max(values) * FAR
+    ends = [min(max(end, low), high) for _, estimate in found for end in _ends(estimate)]
+    limit = [] if panel.limit is None else [panel.limit]
+    return min(*values, *ends, *limit), max(*values, *ends, *limit)
+
+
+def _bands(axes: Axes, panel: Panel, seen: Mapping[str, tuple[Look, int]]) -> None:
+    """Draw where lines are crossed: bands, and above the data a bar for each with the name of its line."""
+    left, right = map(math.log, axes.get_xlim())
+    behind = {"facecolor": svg.PAPER, "edgecolor": "none", "pad": 0.6}
+    top = 1 - (panel.above_in - BAND_IN * len(panel.crossings)) / panel.height_in
+    for row, (label, between) in enumerate(panel.crossings.items()):
+        look, place = seen[label]
+        gid = svg.series(place)
+        across = axes.get_xaxis_transform()
+        up = top - (row + 0.5) * BAND_IN / panel.height_in
+        axes.axvspan(*between, color=look.colour, alpha=0.13, linewidth=0, gid=gid)
+        axes.plot(list(between), [up] * 2, color=look.colour, linewidth=2.4, transform=across, gid=gid)
+        axes.plot([math.sqrt(math.prod(between))], [up], look.marker, color=look.colour, transform=across, gid=gid)
+        begins, ends = ((math.log(each) - left) / (right - left) for each in between)
+        before = begins > 1 - ends  # the side with more room
+        at, side = (begins - 0.015, "right") if before else (ends + 0.015, "left")
+        axes.text(
+            at,
+            up,
+            fit(label),
+            transform=axes.transAxes,
+            fontsize=7.5,
+            va="center",
+            ha=side,
+            color=svg.INK,
+            bbox=behind,
+            gid=gid,
+        )
+
+
+def _line(axes: Axes, line: Line, look: Look, place: int, of: int) -> None:
+    colour, gid, beside = look.colour, svg.series(place), _beside(place, of)
     dots = [(spot.size * beside, value) for spot in line.spots if spot.estimate for value in spot.blocks if value > 0]
-    across, up = [size for size, _ in dots], [value for _, value in dots]
-    axes.plot(across, up, ".", color=colour, markersize=4, alpha=0.35, markeredgewidth=0, gid=gid)
-    values = [estimate.value for _, estimate in spots]
-    axes.plot([size for size, _ in spots], values, marker + "-", color=colour, markersize=4, linewidth=1.3, gid=gid)
+    if dots:
+        across, up = zip(*dots, strict=True)
+        axes.plot(across, up, ".", color=colour, markersize=4, alpha=0.35, markeredgewidth=0, gid=gid)
+    spots = [(spot.size * beside, spot.estimate) for spot in line.spots if spot.estimate is not None]
+    if line.joined and len(spots) > 1:
+        # A size without a figure interrupts the line.
+        whole = [(spot.size * beside, spot.estimate.value if spot.estimate else math.nan) for spot in line.spots]
+        across, up = zip(*whole, strict=True)
+        axes.plot(across, up, color=colour, linewidth=1.3, linestyle=look.dashes, gid=gid)
     for size, estimate in spots:
         axes.plot([size] * 2, list(_ends(estimate)), color=colour, linewidth=1, alpha=0.7, gid=gid)
-    top = axes.get_xaxis_transform()
-    lost = [spot.size * beside for spot in line.spots if spot.estimate is None]
-    axes.plot(lost, [0.97] * len(lost), "x", color=colour, markersize=5, transform=top, clip_on=False, gid=gid)
-    if line.marked is not None:
-        axes.plot(list(line.marked), [0.02 + 0.03 * place] * 2, color=colour, linewidth=2.4, transform=top, gid=gid)
+    for hollow in (False, True):
+        found = [
+            (spot.size * beside, spot.estimate.value)
+            for spot in line.spots
+            if spot.estimate and spot.hollow is hollow
+        ]
+        if found:
+            across, up = zip(*found, strict=True)
+            inside = svg.PAPER if hollow else colour
+            axes.plot(across, up, look.marker, color=colour, markerfacecolor=inside, markersize=4.5, gid=gid)
+
+
+def _missing(axes: Axes, line: Line, look: Look, place: tuple[int, int], up: float) -> None:
+    """Mark sizes without a figure, each kind with its own; what was not measured is no stack's doing, and grey."""
+    for kind, mark in MARKS.items():
+        found = [spot.size * _beside(*place) for spot in line.spots if not spot.estimate and spot.missing == kind]
+        if found:
+            colour = svg.MUTED if kind == "unmeasured" else look.colour
+            axes.plot(
+                found,
+                [up] * len(found),
+                mark,
+                color=colour,
+                markerfacecolor="none",
+                markersize=5,
+                clip_on=False,
+                transform=axes.get_xaxis_transform(),
+                gid=svg.series(place[0]),
+            )
+
+
+def _beside(place: int, of: int) -> float:
+    """Set lines a little apart, so that the intervals of one do not hide those of another."""
+    return 1 + 0.035 * (place - (of - 1) / 2)
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:
     """Give an interval's ends as far as a logarithmic axis has a place for them."""
     low = estimate.low if estimate.low is not None and estimate.low > 0 else estimate.value
     return low, estimate.value if estimate.high is None else estimate.high
-
-
-def _spread(sizes: Sequence[float]) -> list[float]:
-    """Leave out sizes whose labels would touch others on a logarithmic axis; the ends stay."""
-    span = (sizes[-1] / sizes[0]) ** (1 / TICKS)
-    kept = [sizes[0]]
-    for size in sizes[1:]:
-        if size >= kept[-1] * span:
-            kept.append(size)
-    if kept[-1] != sizes[-1]:
-        kept[-1:] = [sizes[-1]] if len(kept) > 1 else [kept[-1], sizes[-1]]
-    return kept
-
-
-def _decades(low: float, high: float, unit: float) -> list[float]:
-    """Give values that are round in a unit, for a logarithmic axis: more of them where it spans less."""
-    steps = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 1000 else (1,)
-    powers = range(-7, 13)
-    found = (step * 10.0**power * unit for power in powers for step in steps)
-    return [value for value in found if low <= value <= high]
-
-
-def _shown(unit: str) -> Callable[[float, float], str]:
-    return lambda value, _: show(value, unit)

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gatebench.metrics import TIMES, show
+from gatebench.metrics import TIMES, show, show_estimate
 from gatebench.model import AnyInterface, Estimate
 from gatebench.report.drawing import svg
 from gatebench.report.drawing.looks import MARKERS, WIDTH_IN, fit, look
@@ -33,6 +33,7 @@ class Line:
     blocks: Mapping[int, float]
     series: int = 0  # its colour and marker, where several lines share a group
     interface: AnyInterface | None = None  # its colour, where a line is one stack's
+    figure: str = ""  # in digits, where the estimate does not say it all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def factors(name: str, groups: Sequence[Group], description: str, say: Callable[
                 height = [top - 0.05, top + len(group.lines) - 0.05]
                 axes.plot([group.published] * 2, height, color=svg.MUTED, linewidth=1.4, linestyle=(0, (2, 1.5)))
             for line in group.lines:
-                _line(axes, line, top + 0.4, look(line.series), show(line.estimate.value, TIMES))
+                _line(axes, line, top + 0.4, look(line.series), line.figure or show_estimate(line.estimate, TIMES)[0])
                 top += 1
         axes.set_ylim(top + 0.2, -0.1)
         return svg.inline(figure, name, description)
@@ -85,7 +86,7 @@ def values(name: str, lines: Sequence[Line], unit: str, description: str) -> Mar
             top += HEAD
             colour = svg.ASGI if line.interface == "asgi" else svg.WSGI
             axes.barh(top + 0.5, line.estimate.value, height=0.9, color=colour, alpha=0.14, linewidth=0)
-            _line(axes, line, top + 0.4, (colour, MARKERS[0]), show(line.estimate.value, unit))
+            _line(axes, line, top + 0.4, (colour, MARKERS[0]), show_estimate(line.estimate, unit)[0])
             top += 1
         axes.set_ylim(top + 0.2, -0.1)
         return svg.inline(figure, name, description)

@@ -62,12 +62,14 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     for pattern, new in (
         (r"<metadata>.*?</metadata>", ""),
         (r"<style[^>]*>.*?</style>", ""),  # it would style the whole page; style.css has the same for figures
-        (r'<g id="series:(\d+)">', r'<g class="series" data-series="\1">'),
-        (r'<g id="[^"]*">', "<g>"),
+        (r'<g id="[^"]*"\s*/>', ""),  # what was drawn of nothing
+        (r'<g id="series:(\d+)"\s*>', r'<g class="series" data-series="\1">'),
+        (r'<g id="[^"]*"\s*>', "<g>"),
         (r' id="([^"]*)"', rf' id="{name}-\1"'),
         (r"url\(#", f"url(#{name}-"),
         (r'xlink:href="#', f'href="#{name}-'),
         (r" font-family: [^;\"]*;", ""),  # the page's
+        (r' transform="rotate\(-0 [^"]*"', ""),  # that of all level text
         (r"[ \t]*\n\s*", "\n"),
         (r"//", "/&#47;"),
     ):

@@ -1,0 +1,162 @@
+"""Where a speed-up comes from: the sentence, the table and the figure, made from ladders whose truth is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import sessions
+from sessions import Truth, part
+
+from gatebench.attribution import CORNERS, SWAPS
+from gatebench.model import Estimate, Part, Run, Usage
+from gatebench.report.drawing.steps import Stair, Step, seen_to, stairs
+from gatebench.report.found import find
+from gatebench.report.language import Language
+from gatebench.report.waterfall import Fall, falls
+from gatebench.report.wording import Shown
+
+SAY = Language("en")
+LADDER = {
+    "raw_wsgi+gunicorn-gthread": 100.0,
+    "werkzeug+gunicorn-gthread": 150.0,
+    "flask+gunicorn-gthread": 220.0,
+    "raw_asgi+uvicorn": 40.0,
+    "starlette+uvicorn": 55.0,
+    "fastapi+uvicorn": 120.0,
+}
+FRAMEWORKS = {
+    "raw_wsgi+gunicorn-gthread": 100.0,
+    "flask+gunicorn-gthread": 220.0,
+    "bottle+gunicorn-gthread": 130.0,
+    "pyramid+gunicorn-gthread": 160.0,
+    "django+gunicorn-gthread": 300.0,
+    "raw_asgi+uvicorn": 40.0,
+    "fastapi+uvicorn": 120.0,
+}
+
+
+def fallen(
+    part_of: Part, costs: Mapping[str, float], spoil: sessions.Spoil = lambda run: run, noise: float = 0.2
+) -> list[Fall]:
+    def cost(stack: str, scenario: str, size: int) -> float:
+        return costs[stack] + (250.0 if scenario == "db" else 0.0)
+
+    session = sessions.session(parts=[part_of], truth=Truth(cost_us=cost, noise=noise), spoil=spoil)
+    return [*falls(find(session), SAY)]
+
+
+def of_swaps() -> Fall:
+    costs = dict(zip(CORNERS, (160.0, 120.0, 210.0, 130.0), strict=True))
+    [found] = fallen(part(SWAPS, CORNERS, ["plain closed(64)"]), costs)
+    return found
+
+
+def of_frameworks(noise: float = 0.2, **costs: float) -> Fall:
+    more = {f"{name}+gunicorn-gthread": cost for name, cost in costs.items()}
+    stacks = {**FRAMEWORKS, **more}
+    [found] = fallen(part("servers.frameworks", tuple(stacks), ["plain closed(64)"]), stacks, noise=noise)
+    return found
+
+
+def figure(value: float, low: float | None = None, high: float | None = None) -> Estimate:
+    return Estimate(value=value, low=low, high=high, blocks=6, method="made up")
+
+
+def stair(cost: Estimate, blocks: Mapping[int, float] | None = None) -> Stair:
+    whole = Step(label="whole", cost=cost, blocks=blocks or {})
+    return Stair(label="flask+a", interface="wsgi", steps=[replace(whole, label="server")], total=whole)
+
+
+def dots(svg: str) -> int:
+    [path] = re.findall(r'<path d="([^"]*)"[^>]*stroke-linecap: round', svg) or [""]
+    return str(path).count("M ")
+
+
+def test_swaps_are_told_by_what_was_measured_and_only_then_by_what_is_attributed() -> None:
+    found = of_swaps()
+    places = [found.sentence.index(stack) for stack in CORNERS]
+    assert places == sorted(places)
+    assert places[-1] < found.sentence.index("through a bridge") < found.sentence.index("attributed to")
+    assert "alone changes" not in found.sentence
+    for said in ("the share attributed to the server is -6", "the framework +3", "by another -4"):
+        assert said in found.sentence
+
+
+def test_the_table_of_swaps_has_the_four_stacks_the_three_steps_the_whole_and_the_shares() -> None:
+    names = [name for name, _ in of_swaps().grid.rows]
+    assert names[:4] == [*CORNERS]
+    assert names[4:] == [
+        "server by bridge",
+        "framework by bridge",
+        "both without bridge",
+        "in all",
+        "share of the server",
+        "share of the framework",
+    ]
+
+
+def test_the_figure_of_swaps_draws_what_was_measured_and_all_three_steps() -> None:
+    found = of_swaps()
+    assert found.picture is not None
+    assert found.picture.svg.count(">as measured<") == 4
+    for step in ("server by bridge", "both without bridge"):
+        assert step in found.picture.svg
+    assert dots(found.picture.svg) == 8 * 6
+
+
+def test_columns_stand_from_the_bottom_up_whatever_stack_comes_first() -> None:
+    def served(run: Run) -> Run:
+        return replace(run, services=Usage(cpu_s=(run.requests or 0) * 60e-6))
+
+    measures = ["plain closed(64)", "db closed(64)"]
+    _, db = fallen(part("attribution.ladder", tuple(LADDER), measures), LADDER, served)
+    layers = ("server and interface", "routing core", "framework", "driver", "service", "in all")
+    assert db.grid.heads == layers
+    werkzeug = dict(db.grid.rows)["werkzeug+gunicorn-gthread"]
+    assert werkzeug[layers.index("framework")] == Shown(value="")
+
+
+def test_the_sentence_of_many_frameworks_says_where_that_of_the_headline_stands() -> None:
+    found = of_frameworks()
+    order = r"On WSGI, above server and interface, bottle\S+ adds least of 4, [\d.]+ µs .*, and django\S+ most, "
+    assert re.search(order, found.sentence)
+    assert re.search(r"flask\+gunicorn-gthread adds 1[12]\d µs .*: place 3 of 4 from the least", found.sentence)
+    assert "On ASGI" not in found.sentence  # one framework has no order
+
+
+def test_a_place_that_blocks_leave_open_is_told_as_a_range() -> None:
+    assert "place 3\N{EN DASH}4 of 5 from the least" in of_frameworks(noise=3.0, falcon=220.0).sentence
+
+
+def test_a_bar_far_beyond_the_others_is_cut_and_it_is_said() -> None:
+    plain, far = of_frameworks(), of_frameworks(cherrypy=5000.0)
+    assert plain.picture is not None
+    assert far.picture is not None
+    assert "two gaps" not in plain.picture.caption
+    assert "two gaps" in far.picture.caption
+    assert "var(--paper); stroke-width: 1.6" in far.picture.svg
+    assert "var(--paper); stroke-width: 1.6" not in plain.picture.svg
+    ticks = re.findall(r">([\d,]+) µs</text>", far.picture.svg.partition("<path d")[2])
+    assert "2,000" not in ticks
+
+
+@pytest.mark.parametrize(
+    ("reached", "end"), [([100, 120, 2500], 120), ([100, 250], 250), ([50], 50), ([0, 0, 90], 90), ([0], 0)]
+)
+def test_an_axis_goes_as_far_as_most_need(reached: list[float], end: float) -> None:
+    assert seen_to(reached) == end
+
+
+def test_a_figure_beside_a_bar_has_no_digit_that_its_interval_does_not_support() -> None:
+    svg = stairs("name", [stair(figure(371.8, 343.2, 400.4))], "µs", "about it")
+    assert ">370 µs</text>" in svg
+    assert "372" not in svg
+
+
+@pytest.mark.parametrize("count", [0, 3, 6])
+def test_every_block_is_a_dot(count: int) -> None:
+    blocks = {block: 100.0 + block for block in range(count)}
+    assert dots(stairs("name", [stair(figure(102.0, 98.0, 106.0), blocks)], "µs", "about it")) == 2 * count
