@@ -59,12 +59,15 @@ class Reader:
         if not isinstance(value, dict):
             raise Mismatch(key, value, "an object")
         found = {}
-        for name, hint, optional in _fields_of(cast("Any", record)):
+        fields = _fields_of(cast("Any", record))
+        for name, hint, optional in fields:
             if name in value:
                 found[name] = self._value(value[name], hint, _join(key, name))
             elif not optional:
                 raise Mismatch(_join(key, name), MISSING, "a value: the field is required")
-        self.unknown += [_join(key, shown(name)) for name in value if name not in names_of(record)]
+        if len(found) < len(value):
+            known = {name for name, _, _ in fields}
+            self.unknown += [_join(key, shown(name)) for name in value if name not in known]
         return record(**found)
 
     def _value(self, value: Any, hint: Any, key: str) -> Any:

@@ -311,7 +311,9 @@ def test_few_blocks_are_noted_and_marked(tmp_path: Path) -> None:
     made, text = built(tmp_path, small())
     assert "Some cells have 3 blocks only: their intervals are wide" in Page(text).text
     assert text.count('class="few"') > figures(made)
-    assert "few" in (made.page.parent / "report.md").read_text(encoding="utf-8")
+    markdown = (made.page.parent / "report.md").read_text(encoding="utf-8")
+    assert ", few |" in markdown
+    assert "| Claimed: WSGI | ASGI |" in markdown
 
 
 def test_six_blocks_need_no_such_note(tmp_path: Path) -> None:

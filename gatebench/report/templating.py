@@ -92,5 +92,5 @@ def escaped(value: Any) -> Markup:
 def _escape_markdown(value: Any) -> Markup:
     if isinstance(value, Markup):
         return value
-    text = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", " ".join(str(value).split()))
+    text = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", re.sub(r"\s+", " ", str(value)))
     return Markup(text.replace("//", r"/\/"))  # noqa: S704 -- escaped
