@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
@@ -25,10 +26,11 @@ from gatebench.histogram import of_seconds
 from gatebench.machine import usable_cpus
 from gatebench.model import Run, Trial, Usage
 from gatebench.power import neighbour, recording, reporting, slowed
+from gatebench.power.cells import flowed
 from gatebench.power.experiments import Settings
 from gatebench.power.living import Lived, live
-from gatebench.power.noise import fitted, run_together
-from gatebench.power.peers import PEERS, alarms
+from gatebench.power.noise import fitted, of_windows, run_together, shared
+from gatebench.power.peers import PEERS, Peer, alarms
 from gatebench.power.pieces import METRICS, Pair
 from gatebench.power.pieces import recording as read_back
 from gatebench.power.trying import Rules, Said, Share, drawn, gate, shares, windows
@@ -211,8 +213,13 @@ def test_a_metric_without_figures_is_left_out() -> None:
 
 def test_disjoint_windows_use_each_block_once_and_need_two() -> None:
     slow = np.full((125, 3), 0.10) * [1, 1, -1]
-    assert [one.word for one in windows(slow, RULES)] == ["fail", "fail"]
-    assert windows(slow[:119], RULES) == []
+    assert [one.word for one in windows([slow], RULES)] == ["fail", "fail"]
+    assert windows([slow[:119]], RULES) == []
+
+
+def test_no_window_lies_across_two_pieces() -> None:
+    slow = np.full((170, 3), 0.10) * [1, 1, -1]
+    assert [one.word for one in windows([slow[:70], slow[:50], slow[:70]], RULES)] == ["fail", "fail"]
 
 
 def test_the_fit_finds_spread_and_autocorrelation_and_draws_their_like() -> None:
@@ -232,6 +239,45 @@ def test_the_fit_sees_that_whole_sessions_differ() -> None:
     assert fitted([*scattering(40, 100, 8)]).between[0] < 0.002
 
 
+def test_the_fit_sees_that_sessions_drift_and_draws_as_much() -> None:
+    chance = np.random.default_rng(7)
+    along = np.linspace(-0.5, 0.5, 100)[:, None]
+    scatter = fitted([piece + chance.normal(scale=0.05) * along for piece in scattering(40, 100, 8)])
+    assert scatter.drift[0] == pytest.approx(0.05, rel=0.4)
+    assert fitted([*scattering(40, 100, 8)]).drift[0] < 0.01
+    again = scatter.draw(400, 100, np.random.default_rng(6))[:, :, 0]
+    assert (again[:, 75:].mean(axis=1) - again[:, :25].mean(axis=1)).std() > 0.7 * 0.05 * 0.75
+
+
+def test_the_farthest_that_sessions_may_lie_apart_is_seldom_too_near() -> None:
+    far, near = [], []
+    for seed in range(60):
+        chance = np.random.default_rng(seed)
+        pieces = [piece + chance.normal(scale=0.01) for piece in scattering(4, 60, seed)]
+        one = fitted(pieces)
+        far.append(shared([pieces], [one], 0.95)[0][0])
+        near.append(one.between[0])
+    assert np.mean(np.array(far) >= 0.01) >= 0.9
+    assert np.mean(np.array(near) >= 0.01) < 0.7
+    assert (np.array(far) > near).all()
+
+
+def test_how_far_sessions_lie_apart_is_told_by_all_variants_together() -> None:
+    chance = np.random.default_rng(7)
+    variants = [
+        [0.1 * variant + piece + chance.normal(scale=0.02) for piece in scattering(3, 100, variant)]
+        for variant in range(40)
+    ]
+    between, _ = shared(variants, [fitted(pieces) for pieces in variants])
+    assert between[0] == pytest.approx(0.02, rel=0.3)
+
+
+def test_the_scatter_of_means_is_taken_within_pieces() -> None:
+    spread, count = of_windows([np.repeat([[0.0], [1.0]], 10, axis=0), np.full((19, 1), 0.5)], 10)
+    assert count == 3
+    assert spread == pytest.approx([0.5])
+
+
 def test_a_metric_that_blocks_seldom_have_is_missing_in_what_is_drawn() -> None:
     blocks = scattering(1, 100, 9)[0]
     blocks[::2, 1] = np.nan
@@ -247,9 +293,18 @@ def test_too_few_blocks_have_no_spread() -> None:
 
 def test_the_bootstrap_keeps_neighbours_together() -> None:
     blocks = np.repeat(np.arange(200.0)[:, None], 3, axis=1)
-    drawing = run_together(blocks, 5, 64, np.random.default_rng(1))
+    drawing = run_together([blocks], 5, 64, np.random.default_rng(1))
     assert drawing.shape == (5, 64, 3)
     assert np.mean(np.diff(drawing[:, :, 0], axis=1) == 1) >= 0.7
+
+
+def test_the_bootstrap_takes_no_run_across_two_pieces() -> None:
+    first, last = np.arange(10.0)[:, None], np.arange(10.0, 30.0)[:, None]
+    drawing = run_together([first, last], 200, 64, np.random.default_rng(1))[:, :, 0]
+    runs = drawing.reshape(200, -1, 4)
+    assert (np.diff(runs, axis=2) == 1).all()
+    assert not ((runs[:, :, 0] < 10) & (runs[:, :, 3] >= 10)).any()
+    assert {*np.unique(drawing)} == {float(number) for number in range(30)}
 
 
 @pytest.mark.parametrize(("count", "tried", "interval"), [(0, 10, (0, 0.3085)), (5, 10, (0.1871, 0.8129))])
@@ -289,9 +344,9 @@ def recorded_pairs(count: int, seed: int) -> list[Pair]:
 def test_peers_cry_wolf_where_the_machine_drifts_and_the_gate_does_not() -> None:
     pairs = recorded_pairs(200, 10)
     raised = {peer.title: np.mean(alarms(peer, pairs)) for peer in PEERS}
-    said = windows(np.array([pair.ratios for pair in pairs]), replace(RULES, blocks=20))
+    said = windows([np.array([pair.ratios for pair in pairs])], replace(RULES, blocks=20))
     ours = [one.word for one in said].count("fail") / len(said)
-    five, ten, double, welch, *_ = raised.values()
+    five, ten, double, _, _, welch, *_ = raised.values()
     assert ours == 0
     assert five > 0.05
     assert welch > 0.2
@@ -303,6 +358,40 @@ def test_no_peer_compares_across_two_pieces() -> None:
     pairs = [replace(pair, piece=number // 15) for number, pair in enumerate(recorded_pairs(30, 11))]
     assert len(alarms(PEERS[0], pairs)) == 28
     assert alarms(PEERS[3], pairs) == []
+    later = [replace(pair, piece=number > 4) for number, pair in enumerate(recorded_pairs(25, 11))]
+    assert len(alarms(PEERS[3], later)) == 1
+
+
+def test_each_run_stands_in_one_comparison_of_a_peer() -> None:
+    seen: list[int] = []
+
+    def noted(base: Sequence[Run], head: Sequence[Run]) -> bool:
+        seen.extend(id(run) for run in (*base, *head))
+        assert len(base) == len(head) == 10
+        assert max(run.block for run in base) < min(run.block for run in head)
+        return False
+
+    assert len(alarms(Peer(title="", runs=10, alarm=noted), recorded_pairs(45, 12))) == 3
+    assert len(seen) == len({*seen}) == 60
+
+
+def test_peers_find_a_slowdown_that_their_rule_allows_them_to() -> None:
+    pairs = recorded_pairs(60, 13)
+    slow = [replace(pair, other=replace(pair.other, requests=(pair.other.requests or 0) // 3)) for pair in pairs]
+    found = {peer.title: all(alarms(peer, slow)) for peer in PEERS if "Welch" not in peer.title}
+    assert found == dict.fromkeys(found, True)
+
+
+def test_prose_is_broken_into_lines_and_tables_are_not() -> None:
+    words, row = "so much as 5 % of it " * 20, f"| {'cell ' * 60}|"
+    told = flowed(f"# Title\n\n{words}\n\n- {words}\n- one\n\n{row}\n{row}")
+    title, prose, items, rows = told.split("\n\n")
+    assert title == "# Title"
+    assert rows == f"{row}\n{row}"
+    assert max(map(len, (*prose.splitlines(), *items.splitlines()))) < 120
+    assert prose.split() == words.split()
+    assert [line[:2] for line in items.splitlines()].count("- ") == 2
+    assert not any(line.startswith("%") for line in prose.splitlines())
 
 
 # recordings
@@ -396,8 +485,8 @@ def test_the_report_names_each_file_and_tells_quiet_from_noisy(wanted: recording
     text = page.read_text(encoding="utf-8")
     for path in (*paths, *(one.path for one in lived)):
         assert f"`{path.name}`" in text
-    assert "| quiet | none (A/A) | 12 |" in text
-    assert "| noisy | none (A/A) | 12 |" in text
+    assert "| quiet | none (A/A) | 1 | 12 |" in text
+    assert "| noisy | none (A/A) | 1 | 12 |" in text
     assert "invented" in text
     assert "never both pass and fail" in text
     assert "nan" not in text
@@ -418,7 +507,7 @@ def test_a_report_does_without_a_metric_that_no_block_has(
     recording.record(wanted, quiet, quiet)
     page, _ = reporting.report(wanted.out, tmp_path, Settings(gates=20))
     text = page.read_text(encoding="utf-8")
-    assert "| quiet | none (A/A) | 12 | 0 |" in text
+    assert "| quiet | none (A/A) | 1 | 12 | 0 |" in text
     assert "nan" not in text
 
 
@@ -439,6 +528,25 @@ def test_a_live_gate_that_is_under_way_has_said_nothing_yet(wanted: recording.Wa
     assert cut.name not in text
 
 
+def test_the_page_says_what_was_recorded_in_one_piece_alone(wanted: recording.Wanted, tmp_path: Path) -> None:
+    def said() -> str:
+        text = reporting.report(wanted.out, tmp_path, Settings(gates=20))[0].read_text(encoding="utf-8")
+        return " ".join(text.split())
+
+    recording.record(wanted, quiet, quiet)
+    assert "Recorded in one piece" in said()
+    recording.record(replace(wanted, variants=[name for name in VARIANTS if name != "slow3"]), quiet, quiet)
+    assert "what varies between pieces is not seen: 3 %, quiet." in said()
+
+
+def test_few_gates_reach_no_aim(wanted: recording.Wanted, tmp_path: Path) -> None:
+    recording.record(wanted, quiet, quiet)
+    text = reporting.report(wanted.out, tmp_path, Settings(gates=20))[0].read_text(encoding="utf-8")
+    aims = [line for line in " ".join(text.split()).split(" - ") if "wanted at most 1 %" in line]
+    assert aims
+    assert all("reached" not in line.replace("**not reached**", "") for line in aims)
+
+
 def test_the_same_recording_gives_the_same_page(wanted: recording.Wanted, tmp_path: Path) -> None:
     recording.record(wanted, quiet, quiet)
     pages = [
@@ -452,6 +560,35 @@ def test_recordings_of_two_stacks_are_not_mixed(wanted: recording.Wanted) -> Non
     recording.record(replace(wanted, stack="bottle+gunicorn-gthread"), quiet, quiet)
     with pytest.raises(UsageError, match="another stack"):
         read_back(wanted.out)
+
+
+def changed(path: Path, **facts: Any) -> None:
+    """Change facts of a file's header, given by key, or by key and key in it."""
+    first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    header = json.loads(first)
+    for key, value in facts.items():
+        header[key] = {**header[key], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(header) + "\n" + "".join(rest), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("what", "facts"),
+    [
+        ("machine", {"machine": {"identity": "another"}}),
+        ("kernel", {"machine": {"kernel": "another"}}),
+        ("placement", {"placement": {"server": [7]}}),
+        ("settings and versions", {"stacks": {"base:flask+gunicorn-gthread": {"versions": {"flask": "0.1"}}}}),
+        ("cost of a turn", {"surroundings": {recording.TURN: 0.5}}),
+    ],
+)
+def test_recordings_of_two_worlds_are_not_mixed(wanted: recording.Wanted, what: str, facts: dict[str, Any]) -> None:
+    first = recording.record(replace(wanted, rounds=1), quiet, quiet)
+    second = recording.record(replace(wanted, rounds=1), quiet, quiet)
+    assert len(read_back(wanted.out).pieces) == 2
+    changed(second, **facts)
+    with pytest.raises(UsageError, match=f"has another {what} than") as told:
+        read_back(wanted.out)
+    assert {first.name, second.name} <= {*re.findall(r"[\w-]+\.jsonl", str(told.value))}
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:

@@ -13,22 +13,21 @@ from functools import partial
 
 import numpy as np
 
-from gatebench.errors import UntrustedError
-from gatebench.gate import MARGINS
+from gatebench.gate import LEAST, MARGINS
 from gatebench.model import Estimate, GateWord
-from gatebench.power.noise import Scatter, effective, fitted, run_together
-from gatebench.power.peers import PEERS, Peer, alarms, independent
+from gatebench.power.fits import scatters
+from gatebench.power.noise import Scatter, effective, run_together
+from gatebench.power.peers import PEERS, Peer, alarms
 from gatebench.power.pieces import METRICS, Recorded, Recording
-from gatebench.power.trying import Rules, Said, Share, affordable, drawn, shares, windows
+from gatebench.power.trying import LEVEL, Rules, Said, Share, affordable, drawn, shares, windows
 from gatebench.power.variants import SHARES, TWIN
 from gatebench.stats import ratio
 
 SEED = 20261124
-SHORT_GATE = 20  # blocks of the windows that are short enough for a recording of an hour to hold some
-GRID = (*(step / 200 for step in range(13)), 0.08, 0.1, 0.12)  # slowdowns of the curve
+SHORT_GATE = LEAST  # blocks of the windows that are short enough for a piece to hold some
+GRID = (0.0, 0.01, 0.015, *(step / 400 for step in range(8, 17)), 0.045, 0.05, 0.06, 0.08, 0.1, 0.12)  # of the curve
 SMALL = 0.02  # the slowdown that the gate is not made for
-SMALL_MARGINS, SMALL_BLOCKS = (0.005, 0.01), (25, 50, 100, 200, 400)
-SMALL_GATES = 200
+SMALL_MARGINS, SMALL_BLOCKS = (0.005, 0.01), (25, 50, 75, 100, 150, 200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +48,10 @@ class Tried:
     variant: str
     blocks: int  # that each may take
     shares: Mapping[GateWord, Share]
+    in_time: Share  # of those that fail: within the budget, their confirmation and all else included
     minutes: float  # that they took, in the mean
     tried: int
+    pieces: int  # that the variant was recorded in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Injected:
 
     condition: str
     variant: str
+    pieces: int
     pairs: int
     void: int
     changes: Mapping[str, Estimate | None]  # metric -> variant / base
@@ -82,8 +84,8 @@ class Small:
     margin: float
     blocks: int
     minutes: float  # of the gate, its confirmation not among them
-    false_alarms: Share
-    found: Share
+    same: Mapping[GateWord, Share]  # of identical arms
+    slower: Mapping[GateWord, Share]
 
 
 def chance_of(settings: Settings, *what: str) -> np.random.Generator:
@@ -97,6 +99,7 @@ def injected(recording: Recording) -> list[Injected]:
         Injected(
             condition=one.condition,
             variant=one.variant,
+            pieces=len(one.by_piece),
             pairs=len(one.pairs),
             void=one.void,
             changes={name: _change(one.ratios[:, column]) for column, name in enumerate(METRICS)},
@@ -109,31 +112,23 @@ def _change(logs: np.ndarray) -> Estimate | None:
     return ratio([(1.0, math.exp(value)) for value in logs if not math.isnan(value)])
 
 
-def scatters(recording: Recording) -> dict[tuple[str, str], Scatter]:
-    """Fit every variant that has blocks enough."""
-    found = {}
-    for key, one in recording.found.items():
-        try:
-            found[key] = fitted(one.by_piece)
-        except UntrustedError:
-            continue
-    return found
-
-
 def rules(blocks: int, margins: Mapping[str, float] = MARGINS) -> Rules:
     """Give a gate's rules."""
     return Rules(metrics=METRICS, margins=margins, blocks=blocks)
 
 
-def _tried(one: Recorded, laid: Rules, said: Sequence[Said], worth: float | None = None) -> Tried:
-    seconds = float(np.mean([each.seconds(one.block_s or 0.0) for each in said]))
+def _tried(one: Recorded, settings: Settings, laid: Rules, said: Sequence[Said], worth: float | None = None) -> Tried:
+    seconds = [each.seconds(one.block_s or 0.0) for each in said]
+    fails = [each.word == "fail" and took <= settings.budget_s for each, took in zip(said, seconds, strict=True)]
     return Tried(
         condition=one.condition,
         variant=one.variant,
         blocks=laid.blocks,
         shares=shares(said, worth),
-        minutes=seconds / 60,
+        in_time=Share(count=sum(fails) * (worth or len(said)) / len(said), tried=worth or len(said)),
+        minutes=float(np.mean(seconds)) / 60,
         tried=len(said),
+        pieces=len(one.by_piece),
     )
 
 
@@ -142,16 +137,21 @@ def _laid(one: Recorded, settings: Settings) -> Rules:
 
 
 def simulated(recording: Recording, settings: Settings) -> list[Tried]:
-    """Judge gates drawn from each variant's scatter: the twin's around nothing, others' around their middle."""
-    found = []
-    for key, scatter in scatters(recording).items():
-        one = recording.found[key]
-        settings.told(f"gates drawn: {' '.join(key)}")
-        laid, chance = _laid(one, settings), chance_of(settings, "simulated", *key)
-        middle = np.zeros_like(scatter.middle) if one.variant == TWIN else np.nan_to_num(scatter.middle)
-        gates, fresh = _with_confirmation(partial(scatter.draw, chance=chance), settings.gates, laid.blocks)
-        found.append(_tried(one, laid, drawn(gates, fresh, laid, middle)))
-    return found
+    """Judge gates drawn from each variant's scatter, around its middle."""
+    return [_drawn_from(recording, settings, *told, "simulated") for told in scatters(recording).items()]
+
+
+def apart(recording: Recording, settings: Settings) -> list[Tried]:
+    """Judge the same gates, were sessions as far apart, and drifting as much, as the recorded pieces allow."""
+    return [_drawn_from(recording, settings, *told, "apart") for told in scatters(recording, LEVEL).items()]
+
+
+def _drawn_from(recording: Recording, settings: Settings, key: tuple[str, str], scatter: Scatter, kind: str) -> Tried:
+    one = recording.found[key]
+    settings.told(f"gates drawn: {' '.join(key)}")
+    laid, chance = _laid(one, settings), chance_of(settings, kind, *key)
+    gates, fresh = _with_confirmation(partial(scatter.draw, chance=chance), settings.gates, laid.blocks)
+    return _tried(one, settings, laid, drawn(gates, fresh, laid, np.nan_to_num(scatter.middle)))
 
 
 def _with_confirmation(
@@ -169,9 +169,9 @@ def bootstrapped(recording: Recording, settings: Settings) -> list[tuple[Tried, 
         one = recording.found[key]
         settings.told(f"recorded blocks in runs: {' '.join(key)}")
         laid, chance = _laid(one, settings), chance_of(settings, "bootstrap", *key)
-        gates, fresh = (run_together(one.ratios, settings.gates // 2, laid.blocks, chance) for _ in range(2))
-        worth = max(1.0, effective(len(one.pairs), laid.blocks, float(scatter.kept[0])))
-        found.append((_tried(one, laid, drawn(gates, fresh, laid), worth), worth))
+        gates, fresh = (run_together(one.by_piece, settings.gates // 2, laid.blocks, chance) for _ in range(2))
+        worth = effective(len(one.pairs), laid.blocks, float(scatter.kept[0]))
+        found.append((_tried(one, settings, laid, drawn(gates, fresh, laid), worth), worth))
     return found
 
 
@@ -180,9 +180,9 @@ def disjoint(recording: Recording, settings: Settings) -> list[Tried]:
     found = []
     for one in recording.found.values():
         for laid in dict.fromkeys((_laid(one, settings).blocks, SHORT_GATE)):
-            said = windows(one.ratios, rules(laid))
+            said = windows(one.by_piece, rules(laid))
             if said:
-                found.append(_tried(one, rules(laid), said))
+                found.append(_tried(one, settings, rules(laid), said))
     return found
 
 
@@ -190,20 +190,19 @@ def compared(recording: Recording) -> list[OfPeer]:
     """Let peers judge the same runs, and the gate short windows of them."""
     found = []
     for one in recording.found.values():
-        said = windows(one.ratios, rules(SHORT_GATE))
+        said = windows(one.by_piece, rules(SHORT_GATE))
         if said:
-            title = f"gatebench, {SHORT_GATE} blocks in duets, fails confirmed"
-            found.append(_of_peer(title, one, shares(said)["fail"]))
+            told = shares(said)
+            title = f"gatebench, {SHORT_GATE} blocks in duets, as many to confirm: fail"
+            found.append(_of_peer(title, one, told["fail"]))
+            found.append(_of_peer("the same: unsure, which asks for more blocks", one, told["unsure"]))
         found += [_of_peer(peer.title, one, share) for peer in PEERS if (share := _share(peer, one)) is not None]
     return found
 
 
 def _share(peer: Peer, one: Recorded) -> Share | None:
     raised = alarms(peer, one.pairs)
-    if not raised:
-        return None
-    worth = independent(peer, len(raised))
-    return Share(count=sum(raised) / len(raised) * worth, tried=worth)
+    return Share(count=sum(raised), tried=len(raised)) if raised else None
 
 
 def _of_peer(title: str, one: Recorded, share: Share) -> OfPeer:
@@ -236,7 +235,7 @@ def curve(recording: Recording, settings: Settings) -> dict[str, list[tuple[floa
         for share in GRID:
             settings.told(f"the curve, {condition}, {share:.0%}")
             chance = chance_of(settings, "curve", condition, str(share))
-            pairs = _with_confirmation(partial(scatter.draw, chance=chance), settings.gates // 4, laid.blocks)
+            pairs = _with_confirmation(partial(scatter.draw, chance=chance), settings.gates // 2, laid.blocks)
             said = drawn(*pairs, laid, math.log1p(share) * slope)
             found.setdefault(condition, []).append((share, shares(said)["fail"]))
     return found
@@ -255,11 +254,8 @@ def small(recording: Recording, settings: Settings) -> list[Small]:
                 laid = Rules(metrics=METRICS[:1], margins={METRICS[0]: margin}, blocks=blocks)
                 chance = chance_of(settings, "small", condition, str(margin), str(blocks))
                 drawing = partial(scatter.draw, chance=chance)
-                gates, fresh = _with_confirmation(drawing, min(SMALL_GATES, settings.gates), blocks)
-                fails = [
-                    shares(drawn(gates[:, :, :1], fresh[:, :, :1], laid, math.log1p(share)))["fail"]
-                    for share in (0.0, SMALL)
-                ]
+                gates, fresh = (each[:, :, :1] for each in _with_confirmation(drawing, settings.gates, blocks))
+                same, slower = (shares(drawn(gates, fresh, laid, math.log1p(share))) for share in (0.0, SMALL))
                 seconds = Said(word="unsure", blocks=blocks).seconds(one.block_s or 0.0)
                 found.append(
                     Small(
@@ -267,8 +263,8 @@ def small(recording: Recording, settings: Settings) -> list[Small]:
                         margin=margin,
                         blocks=blocks,
                         minutes=seconds / 60,
-                        false_alarms=fails[0],
-                        found=fails[1],
+                        same=same,
+                        slower=slower,
                     )
                 )
     return found

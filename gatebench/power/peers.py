@@ -1,7 +1,8 @@
 """What others do, on the same runs: fixed thresholds against the run before, and tests on pooled requests or blocks.
 
 Knows recorded pairs. A peer measures base, then head, and has no duets: so its base is one recorded block's, or some
-blocks', and its head that of the blocks right after. Must not know files, nor how it is shown.
+blocks', and its head that of the blocks right after. Each run stands in one comparison only. Must not know files, nor
+how it is shown.
 """
 
 from __future__ import annotations
@@ -37,9 +38,15 @@ def _rate(run: Run) -> float:
     return read("rate_rps", run) or math.nan
 
 
+def unpaired(pairs: Sequence[Pair]) -> float | None:
+    """Give how far the log-ratio of a run and the next scatters, as who has no duets sees it."""
+    logs = [math.log(_rate(base[0]) / _rate(head[0])) for base, head in _places(1, pairs)]
+    return float(np.std(logs, ddof=1)) if len(logs) > 1 else None
+
+
 def _slower_by(factor: float) -> Alarm:
-    """Alarm where the time of a request, seen from outside, is more than so many times the one before."""
-    return lambda base, head: _rate(base[0]) / _rate(head[0]) > factor
+    """Alarm where requests/s, of all runs of a side together, were more than so many times as many before."""
+    return lambda base, head: float(np.mean([*map(_rate, base)]) / np.mean([*map(_rate, head)])) > factor
 
 
 def _moments(runs: Sequence[Run]) -> tuple[float, float, int]:
@@ -73,16 +80,19 @@ def _mann_whitney(factor: float) -> Alarm:
 
         first, second = ([1 / _rate(run) for run in runs] for runs in (base, head))
         slower = float(np.median(second)) > factor * float(np.median(first))
-        found = stats.mannwhitneyu(first, second, alternative="two-sided")
+        # Exact for as few runs, as asv has it.
+        found = stats.mannwhitneyu(first, second, alternative="two-sided", method="exact")
         return slower and float(found.pvalue) < ASV_LEVEL
 
     return alarm
 
 
 PEERS = (
-    Peer(title="requests/s, 5 % below the run before", runs=1, alarm=_slower_by(1.05)),
-    Peer(title="requests/s, 10 % below the run before", runs=1, alarm=_slower_by(1.10)),
+    Peer(title="5 % slower than the run before", runs=1, alarm=_slower_by(1.05)),
+    Peer(title="10 % slower than the run before", runs=1, alarm=_slower_by(1.10)),
     Peer(title="200 % of the run before (github-action-benchmark's default)", runs=1, alarm=_slower_by(2.0)),
+    Peer(title=f"5 % slower than the {AT_A_TIME} runs before", runs=AT_A_TIME, alarm=_slower_by(1.05)),
+    Peer(title=f"10 % slower than the {AT_A_TIME} runs before", runs=AT_A_TIME, alarm=_slower_by(1.10)),
     Peer(title=f"Welch's t on pooled requests, p < {LEVEL}", runs=AT_A_TIME, alarm=welch),
     Peer(title=f"Mann-Whitney on blocks, p < {ASV_LEVEL} (asv's test)", runs=AT_A_TIME, alarm=_mann_whitney(1.0)),
     Peer(
@@ -99,13 +109,12 @@ def alarms(peer: Peer, pairs: Sequence[Pair]) -> list[bool]:
 
 
 def _places(runs: int, pairs: Sequence[Pair]) -> Iterator[tuple[list[Run], list[Run]]]:
-    """Give windows of base's runs with head's right after; windows of many runs overlap by half of a side."""
-    for start in range(0, len(pairs) - 2 * runs + 1, max(1, runs // 2)):
+    """Give windows of base's runs with head's right after: what was head's time is base's in the window after."""
+    start = 0
+    while start + 2 * runs <= len(pairs):
         window = pairs[start : start + 2 * runs]
         if window[0].piece == window[-1].piece:
             yield [pair.base for pair in window[:runs]], [pair.other for pair in window[runs:]]
-
-
-def independent(peer: Peer, places: int) -> float:
-    """Say how many windows without a run in common that is worth."""
-    return float(places) if peer.runs == 1 else max(1.0, places * max(1, peer.runs // 2) / (2 * peer.runs))
+            start += runs
+        else:  # begin with the piece after
+            start += next(place for place, pair in enumerate(window) if pair.piece != window[0].piece)

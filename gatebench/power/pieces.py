@@ -21,6 +21,7 @@ from gatebench.power.recording import NOISE, PLAN, TURN
 
 METRICS = tuple(MARGINS)  # the leading one first; the columns of all arrays here
 CONDITIONS = ("quiet", "noisy")
+TOLD = 200  # characters of two facts that differ, beyond which a sentence does not hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +128,23 @@ def _check(sessions: Sequence[tuple[str, Session]]) -> None:
         load = session.plan.parts[0].measures[0]
         facts = {
             "machine": session.machine.identity,
+            "kernel": session.machine.kernel,
             "placement": str(session.placement),
             "backend": session.backend,
             "stack": session.plan.parts[0].stacks[0],
             "measure": f"{load.scenario} {load.load}",
             "cost of a turn": str(session.surroundings.get(TURN)),
+            "settings and versions": str(session.stacks.get(session.plan.parts[0].stacks[0])),
         }
+        if session.runs:
+            facts["scenario version"] = str(session.runs[0].scenario_version)
+        if session.plan.name == PLAN:
+            facts |= {f"window of {part.name}": f"{part.window_s:g} s" for part in session.plan.parts}
         for key, fact in facts.items():
             before, first = seen.setdefault(key, (fact, name))
             if before != fact:
-                raise UsageError(
-                    f"{name} has another {key} than {first} ({fact}, and {before} there): keep them in two folders."
-                )
+                told = f" ({fact}, and {before} there)" if len(fact + before) < TOLD else ""
+                raise UsageError(f"{name} has another {key} than {first}{told}: keep them in two folders.")
 
 
 def _take(one: Recorded, piece: int, runs: Sequence[Run], stacks: Sequence[str]) -> None:

@@ -9,11 +9,12 @@ import math
 from pathlib import Path
 
 from gatebench.gate import MARGINS
-from gatebench.power import curve, experiments
+from gatebench.power import curve, experiments, fits, peers
 from gatebench.power.experiments import Settings, Tried
-from gatebench.power.pages import Found, page
+from gatebench.power.found import Found
+from gatebench.power.pages import page
 from gatebench.power.pieces import METRICS, Recording, recording
-from gatebench.power.trying import Share
+from gatebench.power.trying import LEVEL, Share
 from gatebench.power.variants import SHARES, TWIN
 
 PAGE, FIGURE = "gate-power.md", "gate-power.svg"
@@ -23,14 +24,19 @@ def report(folder: Path, docs: Path, settings: Settings) -> tuple[Path, Path]:
     """Make every experiment on a folder's recordings, and write page and figure."""
     read = recording(folder)
     simulated = experiments.simulated(read, settings)
+    scatters = fits.scatters(read)
     found = Found(
         recording=read,
         injected=experiments.injected(read),
-        scatters=experiments.scatters(read),
+        scatters=scatters,
+        widest=fits.scatters(read, LEVEL),
+        means=fits.means(read, scatters, experiments.chance_of(settings, "means")),
         simulated=simulated,
+        apart=experiments.apart(read, settings),
         disjoint=experiments.disjoint(read, settings),
         bootstrapped=experiments.bootstrapped(read, settings),
         peers=experiments.compared(read),
+        unpaired=_unpaired(read),
         small=experiments.small(read, settings),
         settings=settings,
     )
@@ -38,6 +44,11 @@ def report(folder: Path, docs: Path, settings: Settings) -> tuple[Path, Path]:
     (docs / PAGE).write_text(page(found, FIGURE), encoding="utf-8")
     curve.draw(docs / FIGURE, drawn, _marks(read, simulated), MARGINS[METRICS[0]])
     return docs / PAGE, docs / FIGURE
+
+
+def _unpaired(read: Recording) -> dict[str, float]:
+    found = {key[1]: peers.unpaired(one.pairs) for key, one in read.found.items() if key[0] == TWIN}
+    return {condition: value for condition, value in found.items() if value is not None}
 
 
 def _marks(read: Recording, simulated: list[Tried]) -> dict[str, list[tuple[float, Share]]]:

@@ -100,13 +100,16 @@ def shares(said: Iterable[Said], tried: float | None = None) -> dict[GateWord, S
     return {word: Share(count=words.count(word) * worth / len(words), tried=worth) for word in WORDS}
 
 
-def windows(blocks: np.ndarray, rules: Rules) -> list[Said]:
-    """Judge disjoint windows of recorded blocks; none where there are too few for two.
+def windows(pieces: Sequence[np.ndarray], rules: Rules) -> list[Said]:
+    """Judge disjoint windows of recorded blocks, none across two pieces; none where there are too few for two.
 
     A fail is confirmed by the window after, that of the last by the first.
     """
-    starts = range(0, len(blocks) - rules.blocks + 1, rules.blocks)
-    cut = [blocks[start : start + rules.blocks] for start in starts]
+    cut = [
+        blocks[start : start + rules.blocks]
+        for blocks in pieces
+        for start in range(0, len(blocks) - rules.blocks + 1, rules.blocks)
+    ]
     if len(cut) < 2:
         return []
     return [gate(window, cut[(place + 1) % len(cut)], rules) for place, window in enumerate(cut)]
