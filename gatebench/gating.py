@@ -115,7 +115,7 @@ def laid_down(
         budget_s=budget_s,
         confirm=wanted.confirm,
     )
-    counts = {GATE: blocks, AGAIN: max(1, blocks // EVERY), CONFIRM: blocks}
+    counts = {GATE: blocks, AGAIN: _with_again(blocks) - blocks, CONFIRM: blocks}
     parts = tuple(replace(part, blocks=counts[part.name], window_s=window_s) for part in header.plan.parts)
     declared = replace(header, gate=gate, plan=replace(header.plan, parts=parts))
     if alike := sameness(declared):
@@ -194,7 +194,7 @@ def _affordable(budget_s: float, block_s: float) -> int:
 
 
 def _with_again(blocks: int) -> int:
-    return blocks + blocks // EVERY
+    return blocks + math.ceil(blocks / EVERY)
 
 
 def _duet(part: Part, block: int, measure: Measure, chance: random.Random) -> Duet:
@@ -240,13 +240,13 @@ class _Going:
         for made, block in enumerate(_blocks(self.header.plan, name), start=1):
             if self.now() >= until:
                 return
-            yield from self._block(block)
-            if self.over or self._settled(name, made):
-                return
-            if made % EVERY == 0:
+            if made % EVERY == 1:  # beginning with the first, so that six, which have an interval, come early
                 yield from self._block(next(again, []))
                 if self.over:
                     return
+            yield from self._block(block)
+            if self.over or self._settled(name, made):
+                return
 
     def failed(self) -> bool:
         """Say whether part gate, as far as it went, says that head is worse than it may be."""

@@ -254,6 +254,9 @@ class _Reading:
             run = replace(run, part=parts[0])
         if run.part not in parts:
             raise Mismatch("part", run.part, f"a part of the plan: {', '.join(parts)}")
+        part = self.header.plan.part(run.part)
+        if (run.scenario, run.load) not in {(each.scenario, str(each.load)) for each in part.measures}:
+            raise Mismatch("load", f"{run.scenario} {run.load}", f"a scenario and load of the part {run.part}")
         # Pairs are made by block, so a second trial of the same would have to be dropped or counted twice.
         first = self.trials.setdefault((run.block, run.part, run.stack, run.scenario, run.load), number)
         if first != number:

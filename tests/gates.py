@@ -90,7 +90,7 @@ def part(name: str, stacks: Sequence[str], measures: Sequence[str], blocks: int)
         stacks=tuple(stacks),
         measures=tuple(parsed),
         blocks=blocks,
-        window_s=1.0,
+        window_s=1000.0,
         warmup_slice_s=0.25,
         warmup_limit_s=0.5,
     )

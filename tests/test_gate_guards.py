@@ -133,6 +133,7 @@ WRONG: Mapping[str, Mapping[str, object]] = {
     "leading metric has no margin": {"leading": "rate_rps"},
     "no known metric": {"margins": {"cpu_us_per_request": 0.025, "colour": 0.1}},
     "not above zero": {"margins": {"cpu_us_per_request": 0.0}},
+    "is over 100 %": {"margins": {"cpu_us_per_request": 1.5}},
 }
 
 

@@ -222,6 +222,14 @@ def test_a_gates_own_trials_that_ran_elsewhere_are_refused_too() -> None:
             judge(judged_of([placed(gate_session(flat(0.0, 12)), arm, {"server": (0,)})]))
 
 
+def test_trials_whose_windows_were_longer_than_the_header_says_are_refused() -> None:
+    for arm in (BASE, HEAD):
+        made = gate_session(flat(0.0, 12))
+        runs = (replace(run, window_s=2 * (run.window_s or 0)) if run.stack == arm else run for run in made.runs)
+        with pytest.raises(UsageError, match=f"{re.escape(arm)} of gate-.* the windows of 12 of its 12 trials"):
+            judge(replace(made, runs=tuple(runs)))
+
+
 # What differs between two sessions
 
 

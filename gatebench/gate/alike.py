@@ -17,6 +17,7 @@ BENEATH = ("engine", "base", "base id")  # of containers, that age as kernels do
 NEIGHBOUR = "neighbour"  # of whatever backend: what the servers' CPUs were shared with
 ASIDE = ("chosen since", "arm")  # of surroundings, that are told and surround nothing
 PARTIES = ("server", "generator", "services")
+LOOSE = 0.1  # of a window: as much as a generator that was kept waiting may take longer or shorter
 MADE_FROM = ("version", "image", "image id")  # of a service; all else of it is a setting
 
 
@@ -57,9 +58,6 @@ def check_sessions(base: Measured, head: Measured) -> None:
 
 def check_parts(base: Measured, head: Measured, parts: Sequence[tuple[str, str]]) -> None:
     """Refuse measures whose trials were not made alike, or not where their session says."""
-    for first, second in dict.fromkeys(parts):
-        check_placed(base.session, base.session.plan.part(first), base.stack)
-        check_placed(head.session, head.session.plan.part(second), head.stack)
     made = [(base.session.plan.part(first), head.session.plan.part(second)) for first, second in parts]
     found = [
         difference
@@ -74,12 +72,23 @@ def check_parts(base: Measured, head: Measured, parts: Sequence[tuple[str, str]]
     ]
     if found:
         raise _unlike_arms(base, head, list(dict.fromkeys(found)))
+    for first, second in dict.fromkeys(made):
+        check_trials(base.session, first, base.stack)
+        check_trials(head.session, second, head.stack)
 
 
-def check_placed(session: Session, part: Part, stack: str) -> None:
-    """Refuse trials of a stack that had other CPUs than their session's header says."""
-    declared = replace(session.placement, server=session.placement.server[-part.server_cpus :])
+def check_trials(session: Session, part: Part, stack: str) -> None:
+    """Refuse trials of a stack that were not made as their session's header says: on other CPUs, in other windows."""
     runs = [run for run in session.runs if (run.part, run.stack) == (part.name, stack)]
+    windows = [run.window_s for run in runs if run.status == "ok" and run.window_s is not None]
+    unlike = [each for each in windows if abs(each / part.window_s - 1) > LOOSE]
+    if unlike:
+        raise UsageError(
+            f"{stack} of {session.name} cannot be judged, since the windows of {len(unlike)} of its {len(runs)} trials "
+            f"were not of the length that the header says ({unlike[0]:g} s, where it says {part.window_s:g} s): measure "
+            "both arms alike, best at the same time with `gatebench gate`."
+        )
+    declared = replace(session.placement, server=session.placement.server[-part.server_cpus :])
     placed = [{who: run.placement[who] for who in PARTIES if who in run.placement} for run in runs]
     elsewhere = Counter(each for known in placed if (each := replace(declared, **known)) != declared)
     if elsewhere:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gatebench.errors import UsageError
 from gatebench.gate import beside, words
-from gatebench.gate.alike import check_placed, sameness
+from gatebench.gate.alike import check_trials, sameness
 from gatebench.gate.findings import Sheet, finding, left_out, sheets
 from gatebench.gate.pairs import Trials, ratios
 from gatebench.gate.sequence import AGAIN, CONFIRM, ERROR, GATE
@@ -106,7 +106,7 @@ def judge(session: Session) -> Judgement:
     last that was taken.
     """
     gate = declared(session)
-    _check_placed(session, gate)
+    _check_made(session, gate)
     trials = Trials(session, GATE)
     looked = _looked(trials, gate, live=session.interrupted)
     settled, findings = looked.settled, _findings(trials, gate, looked)
@@ -137,12 +137,12 @@ def judge(session: Session) -> Judgement:
     return replace(judgement, sentence=words.sentence(judgement, session))
 
 
-def _check_placed(session: Session, gate: Gate) -> None:
-    """Refuse a gate's own runs that were not placed as it says; those of other sessions were looked at in theirs."""
+def _check_made(session: Session, gate: Gate) -> None:
+    """Refuse a gate's own runs that were not made as it says; those of other sessions were looked at in theirs."""
     parts = [part for part in session.plan.parts if part.name in (GATE, AGAIN, CONFIRM)] if gate.beside else []
     for part in parts:
         for stack in part.stacks:
-            check_placed(session, part, stack)
+            check_trials(session, part, stack)
 
 
 def _unfair(trials: Trials, gate: Gate) -> str | None:
@@ -192,7 +192,7 @@ def _wrong(gate: Gate) -> str | None:
         f"its looks spend an error of more than {ERROR:.1%} a side": sum(gate.errors) <= ERROR * (1 + 1e-9),
         "its leading metric has no margin": gate.leading in gate.margins,
         "a margin is of no known metric": {*gate.margins} <= {*TABLE},
-        "a margin is not above zero": all(0 < margin < math.inf for margin in gate.margins.values()),
+        "a margin is not above zero, or is over 100 %": all(0 < margin <= 1 for margin in gate.margins.values()),
     }
     return next((what for what, holds in sound.items() if not holds), None)
 

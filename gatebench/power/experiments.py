@@ -29,6 +29,8 @@ GRID = (0.0, 0.01, 0.015, *(step / 400 for step in range(8, 17)), 0.045, 0.05, 0
 SMALL = 0.02  # the slowdown that the gate is not made for
 SMALL_MARGINS, SMALL_BLOCKS = (0.005, 0.01), (25, 50, 75, 100, 150, 200)
 
+Curve = Mapping[str, Sequence[tuple[float, Share]]]  # condition -> slowdowns, and the share of gates that fail
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -224,8 +226,8 @@ def _middles(ratios: np.ndarray) -> list[float]:
     return [float(np.median(column)) if len(column) else 0.0 for column in known]
 
 
-def curve(recording: Recording, settings: Settings) -> dict[str, list[tuple[float, Share]]]:
-    """Give the share found for rising slowdowns, with the twin's scatter: condition -> slowdown and share."""
+def curve(recording: Recording, settings: Settings) -> Curve:
+    """Give the share found for rising slowdowns, with the twin's scatter."""
     found: dict[str, list[tuple[float, Share]]] = {}
     for (variant, condition), scatter in scatters(recording).items():
         if variant != TWIN:

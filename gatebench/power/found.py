@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gatebench.gate import SHORT
-from gatebench.power.experiments import Injected, OfPeer, Settings, Small, Tried
+from gatebench.power.experiments import Curve, Injected, OfPeer, Settings, Small, Tried
 from gatebench.power.fits import Key, Means
 from gatebench.power.noise import Scatter
 from gatebench.power.pieces import CONDITIONS, Recording
@@ -39,6 +39,7 @@ class Found:
     peers: Sequence[OfPeer]
     unpaired: Mapping[str, float]  # condition -> scatter of a run of the twin beside the next
     small: Sequence[Small]
+    curve: Curve
     settings: Settings
 
     def pieces(self, condition: str, variant: str = TWIN) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gatebench import metrics
-from gatebench.gate import MARGINS
+from gatebench.gate import ERROR, MARGINS
 from gatebench.power.cells import at_most, change, counted, files, flowed, interval, percent, table
 from gatebench.power.experiments import SHORT_GATE, Tried
 from gatebench.power.fits import MEANS
@@ -196,6 +196,7 @@ The same, were sessions as far apart, and drifting as much, as the upper ends ab
 {table(headings, _tried(found.apart, ("in time",)))}
 
 {_aims(found)}
+{_at_margin(found)}
 
 {_evidence(found)}
 
@@ -216,6 +217,22 @@ def _aims(found: Found) -> str:
                 f"far apart as the pieces allow {said[1]}."
             )
     return "\n".join(lines)
+
+
+def _at_margin(found: Found) -> str:
+    """Say how often a gate fails where its error is spent to the full: at a slowdown of just the margin."""
+    margin = MARGINS[METRICS[0]]
+    said = [
+        f"{condition} {counted(share)}"
+        for condition in CONDITIONS
+        for slowdown, share in found.curve.get(condition, ())
+        if slowdown == margin
+    ]
+    return (
+        f"- a slowdown of just the margin of {percent(margin)}, which is still allowed, and where a gate cries wolf most "
+        f"often: at most {percent(ERROR)} are to fail before fresh blocks are asked. Drawn, fresh blocks included: "
+        f"{'; '.join(said) or 'none'}."
+    )
 
 
 def _reached(share: Share, aim: float, *, most: bool) -> str:

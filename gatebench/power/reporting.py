@@ -38,11 +38,11 @@ def report(folder: Path, docs: Path, settings: Settings) -> tuple[Path, Path]:
         peers=experiments.compared(read),
         unpaired=_unpaired(read),
         small=experiments.small(read, settings),
+        curve=experiments.curve(read, settings),
         settings=settings,
     )
-    drawn = experiments.curve(read, settings)
     (docs / PAGE).write_text(page(found, FIGURE), encoding="utf-8")
-    curve.draw(docs / FIGURE, drawn, _marks(read, simulated), MARGINS[METRICS[0]])
+    curve.draw(docs / FIGURE, found.curve, _marks(read, simulated), MARGINS[METRICS[0]])
     return docs / PAGE, docs / FIGURE
 
 
