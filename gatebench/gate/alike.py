@@ -84,9 +84,9 @@ def check_trials(session: Session, part: Part, stack: str) -> None:
     unlike = [each for each in windows if abs(each / part.window_s - 1) > LOOSE]
     if unlike:
         raise UsageError(
-            f"{stack} of {session.name} cannot be judged, since the windows of {len(unlike)} of its {len(runs)} trials "
-            f"were not of the length that the header says ({unlike[0]:g} s, where it says {part.window_s:g} s): measure "
-            "both arms alike, best at the same time with `gatebench gate`."
+            f"{stack} of {session.name} cannot be judged, since the windows of {len(unlike)} of its {len(runs)} "
+            f"trials were not of the length that the header says ({unlike[0]:g} s, where it says "
+            f"{part.window_s:g} s): measure both arms alike, best at the same time with `gatebench gate`."
         )
     declared = replace(session.placement, server=session.placement.server[-part.server_cpus :])
     placed = [{who: run.placement[who] for who in PARTIES if who in run.placement} for run in runs]

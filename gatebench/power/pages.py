@@ -229,9 +229,9 @@ def _at_margin(found: Found) -> str:
         if slowdown == margin
     ]
     return (
-        f"- a slowdown of just the margin of {percent(margin)}, which is still allowed, and where a gate cries wolf most "
-        f"often: at most {percent(ERROR)} are to fail before fresh blocks are asked. Drawn, fresh blocks included: "
-        f"{'; '.join(said) or 'none'}."
+        f"- a slowdown of just the margin of {percent(margin)}, which is still allowed, and where a gate cries wolf "
+        f"most often: at most {percent(ERROR)} are to fail before fresh blocks are asked. Drawn, fresh blocks "
+        f"included: {'; '.join(said) or 'none'}."
     )
 
 
