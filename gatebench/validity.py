@@ -5,10 +5,10 @@ Knows one run at a time. Must not know how it was made, nor any other run: nothi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gatebench.arrivals import ACHIEVED, missed
 from gatebench.histogram import mean, percentile
 from gatebench.model import Fault, Load, Run
 
@@ -19,10 +19,8 @@ SERVER_FULL = 0.95  # a server this busy is the limit itself, however busy the g
 SERVER_LIMIT = 0.90  # from here the server's CPU is named as the limit
 NEIGHBOUR_VOID, NEIGHBOUR_WARN = 0.05, 0.02  # of the server's CPUs, used by others; sound trials have had 0.01
 LITTLE = 0.10
-ACHIEVED = 0.01  # by so much of the offered rate the achieved one may miss it
 # Answers to what was due before the window count, those that come after it do not: the two numbers differ by how many
 # were in flight at either edge. Where requests come and go at random, the variance of each is their mean.
-EDGES = 3.0  # standard deviations of that difference are borne, and three requests at least
 SEND_LAG_S, LOOP_LAG_S = 0.001, 0.010  # p99: less is always borne
 LAG = 0.10  # of the median response time: a p99 of either lag below this is borne
 STEAL_VOID, STEAL_WARN = 0.10, 0.02
@@ -92,8 +90,7 @@ def missed_rate(run: Run) -> bool:
     due, ended = run.arrivals_due, run.arrivals_ended
     if due is None or ended is None:
         return False
-    by_chance = EDGES * max(1.0, math.sqrt(2 * (run.in_flight_mean or 0.0)))
-    return abs(ended - due) > max(ACHIEVED * due, by_chance)
+    return missed(due, ended, run.in_flight_mean)
 
 
 def _achieved(run: Run) -> Iterator[str]:

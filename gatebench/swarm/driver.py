@@ -27,6 +27,7 @@ from locust.runners import LocalRunner
 from locust.util.load_locustfile import is_user_class
 
 from gatebench import histogram
+from gatebench.arrivals import missed
 from gatebench.errors import MachineError, UsageError
 from gatebench.swarm.engine import WATCH_S, Engine
 from gatebench.swarm.held import OPENING
@@ -253,17 +254,18 @@ class Costs:
 
 
 def step_of(rate: float, figures: dict[str, Any], limit_s: float, error_limit: float) -> dict[str, Any]:
-    """Say of one window of a search whether its rate held: p99 and errors within their limits."""
+    """Say of one window of a search whether its rate held: kept, and p99 and errors within their limits."""
     p99_s = histogram.percentile(histogram.from_json(figures["response"]), 0.99)
     done = figures["requests"] + figures["errors"]
     errors_share = figures["errors"] / done if done else 1.0
-    due = figures["arrivals"]["due"]
+    due, ended = figures["arrivals"]["due"], figures["arrivals"]["ended"]
+    kept = not missed(due, ended, figures["in_flight_mean"])
     return {
         "rate": rate,
         "p99_s": p99_s,
         "errors_share": errors_share,
-        "achieved_share": figures["arrivals"]["ended"] / due if due else 0.0,
-        "held": p99_s is not None and p99_s < limit_s and errors_share <= error_limit,
+        "achieved_share": ended / due if due else 0.0,
+        "held": kept and p99_s is not None and p99_s < limit_s and errors_share <= error_limit,
     }
 
 
