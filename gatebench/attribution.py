@@ -18,7 +18,8 @@ COST, OF_SERVICES = "cpu_us_per_request", "services_cpu_us_per_request"
 PLAIN = "plain"  # the scenario that asks for nothing but an answer
 BARE = {"wsgi": "raw_wsgi", "asgi": "raw_asgi"}  # apps that are no framework
 CORES = {"flask": "werkzeug", "fastapi": "starlette"}  # what a framework is built on, where that is an app here
-SERVER, CORE, FRAMEWORK, DRIVER, SERVICE = "server and interface", "routing core", "framework", "driver", "service"
+SERVER, CORE, FRAMEWORK, SERVICE = "server and interface", "routing core", "framework", "service"
+DRIVER = "driver and framework's part in it"  # which a framework without either would be needed to tell apart
 LAYERS = (SERVER, CORE, FRAMEWORK, DRIVER, SERVICE)  # from the bottom up
 OTHER_SERVER, OTHER_FRAMEWORK = "server by bridge", "framework by bridge"
 TOGETHER = "both without bridge"
@@ -115,10 +116,14 @@ def _of_stack(session: Session, part: Part, stack: str, side: AnyInterface, *, s
 
 
 def _asked(session: Session, part: Part, stack: str, scenario: str, load: str) -> Iterator[_Step]:
-    """Give what a scenario asks for beyond an answer: the driver on the server's CPU, and the service on its own."""
+    """Give what a scenario asks for beyond an answer: on the server's CPU, and what the service spends on its own.
+
+    The first is the driver's, and whatever the framework does more there than on plain, by which frameworks differ
+    that have the same driver.
+    """
     cost = _cost(session, part, stack, scenario, load)
     own = _cost(session, part, stack, scenario, load, metric=OF_SERVICES)
-    note = f"what {stack} costs on {scenario} above {PLAIN}"
+    note = f"what {stack} costs on {scenario} above {PLAIN}, by its driver or by its framework"
     if not own:
         note += "; what its services spent was not measured"
         yield _Step(name=DRIVER, stack=stack, blocks=cost, note=note)

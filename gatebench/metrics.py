@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gatebench.histogram import middle_us, percentile, samples_needed
 from gatebench.model import Connects, Estimate, Histogram, Load, Metric, Run
@@ -226,7 +226,8 @@ def read(name: str, run: Run, waits_s: float | None = None) -> float | None:
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a factor
-NEAR_ONE = (0.85, 1.15)  # where a factor's fourth digit may tell whether there is a difference at all
+NEAR_ONE = 3  # digits after the point of a factor that would be printed as 1 and is not
+Bound = Literal["", "≥", "≤"]  # what a figure is besides itself: how much there is at least, or at most
 SCALES = {
     "s": ((1.0, " s"), (1e-3, " ms"), (1e-6, " µs")),
     "B": ((float(2**20), " MiB"), (2.0**10, " KiB")),  # below a MiB only what a connection takes
@@ -237,43 +238,52 @@ SCALES = {
 }
 
 
-def show(value: float | None, unit: str, *, place: float = 0.0) -> str:
+def show(value: float | None, unit: str, *, place: float = 0.0, bound: Bound = "") -> str:
     """Show a value with three significant figures and a unit fit for its size; a dash where it is missing.
 
-    `place`: what digits stand for nothing below, in the value's own unit; one digit is shown in any case.
+    `place`: what digits stand for nothing below, in the value's own unit; one digit is shown in any case. A `bound`
+    is rounded to the side on which it stays true.
     """
     if value is None:
         return "—"
     if not unit and place < 1:  # a count is shown as it is
-        return f"{value:,.0f}" if float(value).is_integer() else three(value, place=place)
+        return f"{value:,.0f}" if float(value).is_integer() else three(value, place=place, bound=bound)
     scales = SCALES.get(unit, ((1.0, f" {unit}" if unit else ""),))
     for size, name in scales:
         if abs(_rounded(value / size)) >= 1:
-            return three(value / size, place=place / size) + name
+            return three(value / size, place=place / size, bound=bound) + name
     size, name = scales[-1]
-    return three(value / size, place=place / size) + name
+    return three(value / size, place=place / size, bound=bound) + name
 
 
-def show_estimate(estimate: Estimate, unit: str) -> tuple[str, str, str]:
+def show_estimate(
+    estimate: Estimate, unit: str, *, bound: Bound = "", edges: Sequence[float] = ()
+) -> tuple[str, str, str]:
     """Show a figure and its interval's ends, without digits that the interval's width does not support.
 
-    The ends are empty where there is no interval.
+    The ends are empty where there is no interval. A `bound` is rounded to the side on which it stays true. `edges`
+    are what a verdict hangs on: where an end, rounded, would fall on one, there is one digit more.
     """
     if estimate.low is None or estimate.high is None:
-        return show(estimate.value, unit), "", ""
+        return show(estimate.value, unit, bound=bound), "", ""
     # Of half the width one digit counts, and two where the first is a 1: half of it again has that digit's place.
     place = (estimate.high - estimate.low) / 4
     figures = (estimate.value, estimate.low, estimate.high)
-    if unit in (TIMES, "") and 0 < place < 0.01 and all(NEAR_ONE[0] <= each <= NEAR_ONE[1] for each in figures):
-        value, low, high = (f"{each:.{_near_one(estimate, place)}f}{unit}" for each in figures)
-    else:
-        value, low, high = (show(each, unit, place=place) for each in figures)
+    if unit in (TIMES, "") and 0 < place < 0.01 and any(each != 1 == _rounded(each) for each in figures):
+        value, low, high = (f"{_cut(each, NEAR_ONE, bound):.{NEAR_ONE}f}{unit}" for each in figures)
+        return value, low, high
+    value, low, high = (show(each, unit, place=place, bound=bound) for each in figures)
+    ends = ((low, estimate.low), (high, estimate.high))
+    if place and edges and any(_falls_on(text, end, edges) for text, end in ends):
+        value, low, high = (show(each, unit, place=place / 10, bound=bound) for each in figures)
     return value, low, high
 
 
-def show_interval(estimate: Estimate, unit: str) -> tuple[str, str]:
+def show_interval(
+    estimate: Estimate, unit: str, *, bound: Bound = "", edges: Sequence[float] = ()
+) -> tuple[str, str]:
     """Show a figure, and from where to where its interval goes; the latter is empty where it has no width."""
-    value, low, high = show_estimate(estimate, unit)
+    value, low, high = show_estimate(estimate, unit, bound=bound, edges=edges)
     return value, "" if not low or estimate.low == estimate.high else f"{bare(low, high)} to {high}"
 
 
@@ -283,11 +293,10 @@ def bare(low: str, high: str) -> str:
     return number if number and low.removeprefix(number) == high.lstrip(string.digits + ".,-") else low
 
 
-def _near_one(estimate: Estimate, place: float) -> int:
-    """Give the digits after the point of a figure around 1, where three in all would hide on which side it lies."""
-    supported = -math.floor(math.log10(place))
-    same = f"{estimate.low:.3f}" == f"{estimate.high:.3f}"
-    return min(4 if same else 3, supported)
+def _falls_on(text: str, end: float, edges: Sequence[float]) -> bool:
+    """Tell whether a factor's end that lies beside an edge is printed as that edge."""
+    printed = float(text.rstrip(TIMES).replace(",", ""))
+    return any(printed == edge and not math.isclose(end, edge) for edge in edges)
 
 
 def blocks(count: int) -> str:
@@ -295,7 +304,7 @@ def blocks(count: int) -> str:
     return f"{count} block{'s' * (count != 1)}"
 
 
-def three(value: float, *, place: float = 0.0) -> str:
+def three(value: float, *, place: float = 0.0, bound: Bound = "") -> str:
     """Write a number with three significant figures, thousands apart, never as a power of ten.
 
     With fewer where digits below `place` stand for nothing, and with one at least.
@@ -303,12 +312,21 @@ def three(value: float, *, place: float = 0.0) -> str:
     rounded = _rounded(value)
     if rounded == 0:
         return "0"
-    size = math.floor(math.log10(abs(rounded)))
+    size = math.floor(math.log10(abs(value if bound else rounded)))
     digits = 2 - size  # after the point, or before it where negative
     if place > 0:
         digits = max(-size, min(digits, -math.floor(math.log10(place))))
-        rounded = round(value, digits)
+    if place > 0 or bound:
+        rounded = _cut(value, digits, bound)
     return f"{rounded:,.{max(0, digits)}f}"
+
+
+def _cut(value: float, digits: int, bound: Bound) -> float:
+    """Round to so many digits after the point: a lower bound down, an upper bound up."""
+    if not bound:
+        return round(value, digits)
+    whole = round(value * 10.0**digits, 6)  # 1.1 times 100 is 110, though not in binary
+    return round((math.floor(whole) if bound == "≥" else math.ceil(whole)) / 10.0**digits, max(0, digits))
 
 
 def _rounded(value: float) -> float:

@@ -77,7 +77,7 @@ class Conductor:
             run = self.measure(trial, broken.get(trial.stack), beyond)
             if run.fault == "machine" and run.ready_s is None:
                 broken[trial.stack] = run.reason or ""
-            if paced and validity.missed_rate(run):
+            if paced and validity.fell_behind(run):
                 missed[cell] = min(trial.load.size, lowest or trial.load.size)
             yield replace(run, elapsed_s=time.perf_counter() - started)
 

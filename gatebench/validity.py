@@ -85,12 +85,10 @@ def _search(run: Run) -> Iterator[str]:
         yield f"none of {len(steps)} rates{lowest}, kept p99 below {load.size} ms and errors within their limit"
 
 
-def missed_rate(run: Run) -> bool:
+def fell_behind(run: Run) -> bool:
     """Say whether arrivals came faster than they were answered."""
     due, ended = run.arrivals_due, run.arrivals_ended
-    if due is None or ended is None:
-        return False
-    return missed(due, ended, run.in_flight_mean)
+    return due is not None and ended is not None and ended < due and missed(due, ended, run.in_flight_mean)
 
 
 def _achieved(run: Run) -> Iterator[str]:
@@ -99,7 +97,7 @@ def _achieved(run: Run) -> Iterator[str]:
     due, ended = run.arrivals_due, run.arrivals_ended
     if due is None or ended is None:
         yield "the arrivals were not counted, so offered and achieved rate cannot be compared"
-    elif missed_rate(run):
+    elif missed(due, ended, run.in_flight_mean):
         yield f"offered and achieved rate differ by more than {ACHIEVED:.0%}: {due} arrivals were due, {ended} ended"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sessions import Truth, make_void
 
 from gatebench import attribution
-from gatebench.attribution import CORNERS, SWAPS
+from gatebench.attribution import CORNERS, DRIVER, SWAPS
 from gatebench.model import Estimate, Ladder, Part, Run, Session, Usage
 
 LADDER = "attribution.ladder"
@@ -84,7 +84,8 @@ def test_each_rung_names_its_stacks_and_a_service_that_was_not_measured_is_told(
         (framework, routed),
         (framework, framework),
     ]
-    assert rungs[-1].name == "driver"
+    assert rungs[-1].name == DRIVER
+    assert "or by its framework" in rungs[-1].note
     assert "what its services spent was not measured" in rungs[-1].note
 
 
@@ -99,7 +100,7 @@ def test_what_a_service_spends_on_its_own_cpus_is_a_step_of_the_whole() -> None:
         "framework",
     ]
     ladder = found["db", "wsgi"]
-    assert [rung.name for rung in ladder.rungs][-2:] == ["driver", "service"]
+    assert [rung.name for rung in ladder.rungs][-2:] == [DRIVER, "service"]
     assert values(ladder) == pytest.approx([*LAYERS["wsgi"], ASKED["db"], 60])
     assert whole(ladder).value == pytest.approx(sum(LAYERS["wsgi"]) + ASKED["db"] + 60)
     assert ladder.rungs[-1].stacks == (STACKS["wsgi"][2], None)

@@ -95,7 +95,7 @@ def test_the_table_of_cells_is_filtered_sorted_and_searched(page: Opened) -> Non
     assert set(rows(page)) == {sessions.FASTAPI}
     head(page, "Requests per second").click()
     expect(head(page, "Requests per second")).to_have_attribute("aria-sort", "ascending")
-    assert column(page, 2)[0] == "closed(1)"
+    assert column(page, 3)[0] == "closed(1)"
     assert page.page.locator("#count").inner_text() == f"{len(rows(page))} of {every} rows"
     page.page.locator("#filters button[name=clear]").click()
     expect(page.page.locator("#count")).to_have_text(f"{every} of {every} rows")
@@ -282,6 +282,74 @@ def test_on_a_telephone_nothing_is_wider_than_the_screen(chromium: Browser, page
         assert made.page.evaluate("document.documentElement.scrollWidth") <= 360
         assert made.page.evaluate(WIDER) == []
         shot(made, "telephone")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("lang", report.LANGUAGES)
+def test_on_a_telephone_a_cell_is_a_card_with_its_stack_above_its_labelled_figures(
+    chromium: Browser, pages: dict[str, Path], lang: str, scripts: bool
+) -> None:
+    window = {"viewport": {"width": 360, "height": 740}, "java_script_enabled": scripts}
+    with opened(chromium, pages[lang].as_uri(), **window) as made:
+        row = made.page.locator("#cells tr[id]").first
+        stack, *cells = row.locator("> *").all()
+        above = stack.bounding_box()
+        assert above
+        assert above["x"] >= 0
+        heads = made.page.locator("#cells thead th").all_text_contents()
+        for head, cell in list(zip(heads[1:], cells, strict=True))[4:]:
+            box = cell.bounding_box()
+            assert box
+            assert box["y"] > above["y"]
+            assert box["x"] + box["width"] <= 360
+            assert cell.evaluate("each => getComputedStyle(each, '::before').content") == f'"{head}"'
+
+
+def test_on_a_telephone_labels_stay_with_their_figures_while_a_column_is_hidden(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(chromium, pages["en"].as_uri(), viewport={"width": 360, "height": 740}) as made:
+        made.page.uncheck("#filters input[name=column][value='0']")
+        label = "each => getComputedStyle(each, '::before').content"
+        cells = made.page.locator("#cells tr[id]").first.locator("> td")
+        assert [cell.evaluate(label) for cell in cells.all()[4:6]] == [
+            '"Response time, median"',
+            '"Response time, p99"',
+        ]
+
+
+def test_on_a_telephone_a_ranking_shows_stacks_and_what_they_are_ranked_by(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(chromium, pages["en"].as_uri(), viewport={"width": 360, "height": 740}) as made:
+        frames = made.page.locator("#choose details.question:not([hidden]) > .scroll")
+        assert frames.count() > 1
+        for frame in frames.all():
+            box, figure = (each.bounding_box() for each in (frame, frame.locator("tbody td").nth(1)))
+            assert box
+            assert figure
+            assert figure["x"] + figure["width"] <= box["x"] + box["width"]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_on_a_desk_the_table_of_cells_fits_its_frame(
+    chromium: Browser, pages: dict[str, Path], scripts: bool
+) -> None:
+    window = {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": scripts}
+    with opened(chromium, pages["en"].as_uri(), **window) as made:
+        frame, table = (made.page.locator(each).bounding_box() for each in ("#explore .scroll", "#cells"))
+        assert frame
+        assert table
+        assert table["x"] + table["width"] <= frame["x"] + frame["width"]
+
+
+@pytest.mark.parametrize(("width", "scrolls"), [(800, True), (1280, False)])
+def test_a_frame_that_scrolls_has_a_shadow_where_more_is_and_no_other_has(
+    chromium: Browser, pages: dict[str, Path], width: int, scrolls: bool
+) -> None:
+    with opened(chromium, pages["en"].as_uri(), viewport={"width": width, "height": 900}) as made:
+        shadow = made.page.locator("#explore .scroll").evaluate("each => getComputedStyle(each).boxShadow")
+        assert (shadow != "none") is scrolls
 
 
 def test_with_scripts_off_every_figure_and_table_is_there(chromium: Browser, pages: dict[str, Path]) -> None:

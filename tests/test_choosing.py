@@ -11,7 +11,7 @@ from sessions import FASTAPI, GTHREAD, SYNC, Truth, make_void, part
 
 from gatebench.metrics import TIMES
 from gatebench.model import Part, Run, Session
-from gatebench.report import choosing
+from gatebench.report import choosing, setup
 from gatebench.report.choosing import Question, Ranking
 from gatebench.report.found import find
 from gatebench.report.language import Language
@@ -145,6 +145,58 @@ def test_the_flagship_is_ranked_first_and_servers_with_bare_callables_last() -> 
 def test_the_flagship_is_drawn_with_its_blocks_and_other_parts_are_not() -> None:
     assert ranked({GTHREAD: 2000, FASTAPI: 4000}).picture is not None
     assert ranked({GTHREAD: 2000, FASTAPI: 4000}, name="curves.users").picture is None
+
+
+def test_rankings_of_one_question_say_in_what_they_differ_that_figures_hang_on() -> None:
+    loads = ("plain closed(64)",)
+    short = replace(part("curves.workers", (GTHREAD, FASTAPI), loads), window_s=1.0, server_cpus=4)
+
+    def spoil(run: Run) -> Run:
+        return replace(run, placement={"server": (2, 3)}) if run.part == "curves.workers" else run
+
+    [question] = ask(sessions.session(parts=[part("flagship", (GTHREAD, FASTAPI), loads), short], spoil=spoil))
+    assert [each.notes for each in question.rankings] == [
+        ("CPUs of the server: 1.", "Windows of 3 s."),
+        ("CPUs of the server: 2.", "Windows of 1 s."),
+    ]
+
+
+def test_the_plan_shows_on_how_many_cpus_servers_ran_and_what_was_planned_where_it_differs() -> None:
+    def spoil(run: Run) -> Run:
+        return replace(run, placement={"server": (2, 3)}) if run.part == "curves.workers" else run
+
+    parts = [part(name, measures=("plain closed(64)",)) for name in ("flagship", "curves.workers", "rules.cpu")]
+    parts[1] = replace(parts[1], server_cpus=4)
+    found = find(sessions.session(parts=parts, spoil=lambda run: spoil(replace(run, placement={}))))
+    [matrix] = [each for each in setup.matrices(found, SAY) if each.anchor == "parts"]
+    at = matrix.heads.index("CPUs of the server")
+    assert [values[at] for _, values in matrix.rows] == ["1", "2 (planned: 4)", "1"]
+
+
+@pytest.mark.parametrize(("blocks", "few"), [(3, True), (6, False)])
+def test_a_figure_of_few_blocks_is_marked(blocks: int, few: bool) -> None:
+    measured = part("flagship", (GTHREAD, FASTAPI), ("plain closed(64)",), blocks=blocks)
+    [question] = ask(sessions.session(parts=[measured], truth=rates({GTHREAD: 2000, FASTAPI: 4000})))
+    assert {row.few for row in question.rankings[0].rows} == {few}
+
+
+def profiled(tuned: float) -> Ranking:
+    other = f"{FASTAPI}@tuned"
+    found = {GTHREAD: 2000.0, FASTAPI: 4000.0, other: tuned}
+    session = sessions.session(
+        parts=[part("flagship", tuple(found), ("external closed(64)",), blocks=6)], truth=rates(found)
+    )
+    pools = {GTHREAD: 16, FASTAPI: 16, other: 64}
+    stacks = {stack: {"settings": {"pool_size": size, "workers": 1}} for stack, size in pools.items()}
+    [question] = ask(replace(session, stacks=stacks))
+    return question.rankings[0]
+
+
+def test_a_profile_that_did_worse_than_the_stack_without_it_has_its_other_settings_named() -> None:
+    [note] = profiled(tuned=1000).notes
+    assert note.startswith(f"{FASTAPI}@tuned stayed behind {FASTAPI}; ")
+    assert note.endswith(": pool_size 64 instead of 16.")
+    assert profiled(tuned=6000).notes == profiled(tuned=4000).notes == ()
 
 
 def held(kept: Mapping[str, int], spoil: sessions.Spoil = lambda run: run) -> Question:

@@ -163,6 +163,8 @@ def test_who_keeps_all_connections_bounds_the_factor_on_one_side_only() -> None:
     constant = held(125, 125, 125, wsgi=16, asgi=2000)
     assert constant.word == "confirmed"
     assert "lower bound" in constant.why
+    assert f"at least 1,230{TIMES} is not below" in held(1237.5, 1237.5, 1237.5, wsgi=1.6, asgi=2000).why
+    assert f"at most 0.701{TIMES} is below 1" in held(0.70003, 0.70003, 0.70003, wsgi=2000, asgi=1400).why
     small = held(20, 20, 20, wsgi=100, asgi=2000)
     assert small.word == "undecided"  # more than 2,000 might be kept
     assert "offering more connections would decide" in small.why
@@ -208,6 +210,12 @@ def test_a_reason_has_no_digit_that_its_interval_does_not_support() -> None:
     assert verdict.why.startswith(f"2.3{TIMES} (1.4 to 3.9{TIMES}) ")
     [certain] = claims.judge([SIMPLE], of(comparison(estimate(4, 4, 4))))
     assert certain.why.startswith(f"4.00{TIMES} lies within 3 to 5{TIMES}")
+
+
+def test_an_end_that_would_be_printed_as_the_edge_it_lies_beside_has_a_digit_more() -> None:
+    [verdict] = claims.judge([SIMPLE], of(comparison(estimate(3.9, 2.96, 5.1))))
+    assert verdict.word == "undecided"
+    assert verdict.why.startswith(f"3.90{TIMES} (2.96 to 5.10{TIMES}) is not wholly inside or outside 3 to 5")
 
 
 def test_few_blocks_are_named_beside_the_verdict() -> None:

@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import sessions
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from pages import Page
@@ -93,8 +94,9 @@ def test_a_capacity_lies_between_the_last_rate_that_was_kept_and_the_first_that_
 
 @pytest.mark.parametrize("disturbs", [sent_late, make_void, not_kept_and_late])
 def test_what_was_the_generators_fault_ends_no_curve(disturbs: Spoil) -> None:
-    assert capacity_of(paced(at({4000: disturbs}))) == Capacity(low=2000, high=None)
-    assert capacity_of(paced(at({2000: disturbs, 4000: not_kept}))) == Capacity(low=1000, high=4000)
+    assert capacity_of(paced(at({4000: disturbs}))) == Capacity(low=2000, high=None, unmeasured=(4000,))
+    between = capacity_of(paced(at({2000: disturbs, 4000: not_kept})))
+    assert between == Capacity(low=1000, high=4000, unmeasured=(2000,))
     assert capacity_of(paced(disturbs)) is None
 
 
@@ -115,22 +117,89 @@ def test_a_rate_that_most_blocks_did_not_keep_ended_the_curve_though_one_kept_it
 def test_every_limit_has_its_own_capacity() -> None:
     session = paced(at({1000: slow(0.02), 2000: slow(0.07), 4000: slow(0.2)}))
     assert [capacity_of(session, limit) for limit in capacity.LIMITS_MS] == [
-        Capacity(low=None, high=1000),
+        Capacity(low=None, high=1000, untold=200),
         Capacity(low=1000, high=2000),
         Capacity(low=2000, high=4000),
         Capacity(low=4000, high=None),
     ]
 
 
-def test_a_search_tells_the_capacity_of_its_own_limit_and_of_no_other() -> None:
-    session = paced(search=True)
-    own, other = capacity_of(session), capacity_of(session, 50)
-    assert own is not None
+def between_1000_and_2000(run: Run) -> Run:
+    """Let a search find about 1,400/s, between what the rates kept and what they did not."""
+    if not run.load.startswith("search"):
+        return at({2000: not_kept, 4000: not_tried})(run)
+    rate = 1400 + 10 * run.block
+    return replace(run, arrivals_due=rate, arrivals_ended=rate, requests=rate, window_s=1.0)
+
+
+def row(spoil: Spoil = as_it_is, *, search: bool = True) -> dict[int, Capacity]:
+    found = find(paced(spoil, search=search))
+    return capacity.capacities(found, "plain", FASTAPI, cells_of(found))
+
+
+def test_a_search_narrows_what_neighbouring_limits_tell() -> None:
+    made = row(between_1000_and_2000)
+    own = made[100]
     assert own.searched
     assert own.low is not None
     assert own.high is not None
-    assert 600 < own.low < own.high < 1000
-    assert other == Capacity(low=4000, high=None)
+    assert 1000 < own.low < own.high < 2000
+    assert {(made[limit].low, made[limit].high) for limit in (10, 50)} == {(1000, own.high)}
+    assert (made[250].low, made[250].high) == (own.low, 2000)
+    assert not any(made[limit].searched for limit in (10, 50, 250))
+
+
+SPOILS = st.sampled_from([as_it_is, not_kept, sent_late, slow(0.02), slow(0.07), slow(0.2), slow(0.5)])
+
+
+@pytest.mark.parametrize("search", [False, True])
+@given(spoils=st.fixed_dictionaries(dict.fromkeys(RATES, SPOILS)))
+@settings(max_examples=12, deadline=None)
+def test_what_keeps_a_limit_keeps_every_longer_one(search: bool, spoils: dict[int, Spoil]) -> None:
+    made = row(lambda run: run if run.load.startswith("search") else at(spoils)(run), search=search)
+    ordered = [made[limit] for limit in sorted(made)]
+    for one, longer in pairwise(ordered):
+        assert (one.low or 0) <= (longer.low or 0)
+        assert (one.high or math.inf) <= (longer.high or math.inf)
+    assert all((each.low or 0) <= (each.high or math.inf) for each in ordered)
+
+
+def test_a_search_that_contradicts_the_rates_is_told_with_them() -> None:
+    own = row()[100]  # the rates were kept up to 4,000/s, and the search stopped below 1,000/s
+    assert own.apart
+    assert own.low is not None
+    assert own.low < 1000
+    assert own.high is None
+
+
+def cells_said(session: Session) -> dict[str, list[tuple[str, str]]]:
+    [curve] = curves.curves(find(session), SAY)
+    assert curve.capacities is not None
+    return {stack: [(each.value, each.interval) for each in row] for stack, row in curve.capacities.rows}
+
+
+def test_a_limit_that_even_medians_pass_was_kept_at_no_rate_tried() -> None:
+    slowly = at(dict.fromkeys(RATES, slow(0.02)))
+    assert cells_said(paced(slowly))[FASTAPI][0] == ("at no rate tried", "")
+    ended = at({200: slow(0.02), 1000: not_kept, 2000: not_tried, 4000: not_tried})
+    assert cells_said(paced(ended))[FASTAPI][:2] == [("at no rate tried", ""), ("200 to 1,000/s", "")]
+
+
+def test_a_capacity_is_below_a_rate_only_where_that_is_the_lowest_tried() -> None:
+    lowest = at({200: not_kept, 1000: not_tried, 2000: not_tried, 4000: not_tried})
+    session = paced(lambda run: lowest(run) if run.stack == FASTAPI else run, stacks=(GTHREAD, FASTAPI))
+    assert {*cells_said(session)[FASTAPI]} == {("below 200/s", "")}
+    few = at({1000: sent_late, 2000: not_kept, 4000: not_tried})
+    assert {*cells_said(paced(few))[FASTAPI]} == {
+        ("not kept at 2,000/s", "p99 not told up to 200/s; 1,000/s not measured")
+    }
+
+
+def test_more_answers_than_arrivals_are_not_a_rate_that_the_server_did_not_keep() -> None:
+    def more(run: Run) -> Run:
+        return replace(not_kept(run), arrivals_ended=2 * (run.arrivals_due or 0))
+
+    assert capacity_of(paced(at({4000: more}))) == Capacity(low=2000, high=None, unmeasured=(4000,))
 
 
 def test_the_table_of_capacities_says_each_kind_in_words() -> None:
@@ -148,7 +217,7 @@ def test_the_table_of_capacities_says_each_kind_in_words() -> None:
     said = {stack: [each.value for each in row] for stack, row in curve.capacities.rows}
     assert said == {
         SYNC: ["not measured"] * 4,
-        GTHREAD: ["below 1,000/s"] * 4,
+        GTHREAD: ["not kept at 1,000/s"] * 4,
         FASTAPI: ["2,000 to 4,000/s"] * 2 + ["≥ 4,000/s"] * 2,
     }
     assert f"{SYNC} at open(1000) was not measured (void: requests were sent late (all blocks))" in curve.notes
@@ -165,6 +234,10 @@ def test_a_caption_explains_the_marks_that_its_figure_has_and_no_others() -> Non
     few = sessions.session(parts=[part("r", (FASTAPI,), [f"plain open({rate})" for rate in (110, 150, 200)])])
     [without] = curves.curves(find(few), SAY)
     assert "dashed line" not in without.picture.caption
+    assert "No p99 is drawn: fewer than 1,000 answers in a window at 110/s, 150/s, 200/s." in without.picture.caption
+    part_of = {GTHREAD: sent_late, FASTAPI: as_it_is}
+    [some] = curves.curves(find(paced(lambda run: part_of[run.stack](run), stacks=(GTHREAD, FASTAPI))), SAY)
+    assert f"No p99 of {GTHREAD}: not measured at 200/s, 1,000/s, 2,000/s, 4,000/s." in some.picture.caption
 
 
 def test_notes_name_the_pair_and_the_metric_they_are_about() -> None:
@@ -191,6 +264,17 @@ def memory(*sizes: int, kept: int | None = None) -> curves.Curve:
 def test_memory_of_fewer_connections_than_were_offered_is_hollow() -> None:
     assert "A hollow point" in memory(100, 1000, 10000, kept=3000).picture.caption
     assert "A hollow point" not in memory(100, 1000, 10000).picture.caption
+
+
+def test_settings_that_differ_by_size_are_in_the_caption_and_not_in_the_name() -> None:
+    stacks = {size: f"{GTHREAD}[keep_alive_s=300,threads={size + 100}]" for size in (1000, 10000)}
+    parts = [
+        part(f"connections.idle_{size}", (stack, FASTAPI), [f"idle hold({size})"]) for size, stack in stacks.items()
+    ]
+    [curve] = curves.curves(find(sessions.session(parts=parts)), SAY)
+    assert set(colours(curve.picture.svg)) == {f"{GTHREAD}[…]", FASTAPI}
+    assert "threads=1100 at 1,000; threads=10100 at 10,000." in curve.picture.caption
+    assert "keep_alive_s" not in curve.picture.caption
 
 
 def test_two_sizes_are_points_and_no_curve() -> None:

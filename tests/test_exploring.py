@@ -11,6 +11,12 @@ from gatebench.report.found import Found, find
 from gatebench.report.wording import PLAIN, times
 
 
+def test_a_cell_of_a_sweep_says_how_many_loads_its_command_measures() -> None:
+    swept = part("curves.users", (GTHREAD, FASTAPI), ("plain closed(1)", "plain closed(16)", "db closed(16)"))
+    made = exploring.rows(find(sessions.session(parts=[swept, part("flagship")])), PLAIN)
+    assert {(row.scenario, row.swept) for row in made if row.part == "curves.users"} == {("plain", 2), ("db", 1)}
+
+
 def told(found: Found, metric: str) -> dict[tuple[int, int], str]:
     """Give the factor of every two stacks of the first measure, as the script puts it together."""
     said: dict[tuple[int, int], str] = {}

@@ -13,7 +13,7 @@ import sessions
 from browsing import browser, opened
 from pages import Page
 from playwright.sync_api import Browser, expect
-from sessions import FASTAPI, GTHREAD, SYNC
+from sessions import FASTAPI, GTHREAD, SYNC, Truth
 
 from gatebench import claims, report
 from gatebench.metrics import TIMES
@@ -22,6 +22,7 @@ from gatebench.report import factors, ledger
 from gatebench.report.curves import curves
 from gatebench.report.drawing.looks import LONGEST, fit
 from gatebench.report.found import Found, find
+from gatebench.report.grounds import Link, apart
 from gatebench.report.language import Language, language
 from gatebench.report.ledger import PublishedTable, Row
 
@@ -115,6 +116,19 @@ def test_evidence_is_of_the_kind_that_the_row_rests_on(found: dict[str, Row], na
     assert [link.text for link in found[name].measured[0].evidence] == texts
 
 
+def test_evidence_of_one_name_says_where_it_is_and_no_more_than_tells_it_apart() -> None:
+    cells = [("plain", "closed(1)", "part"), ("plain", "closed(16)", "part"), ("db", "closed(1)", "part")]
+    named = [Link(anchor=str(where), text=FASTAPI, where=where) for where in cells]
+    alone = Link(anchor="alone", text=SYNC, where=cells[0])
+    assert [each.text for each in apart([*named, alone, Link(anchor="choose", text="ranking")])] == [
+        f"{FASTAPI} (plain, closed(1))",
+        f"{FASTAPI} (plain, closed(16))",
+        f"{FASTAPI} (db)",
+        SYNC,
+        "ranking",
+    ]
+
+
 def test_a_curve_is_found_in_every_language(whole: Found, found: dict[str, Row]) -> None:
     chinese = rows(made(whole, language("zh-Hant")))["rules.high_load"].measured
     assert [each.evidence[0].anchor for each in chinese] == [
@@ -192,6 +206,49 @@ def test_where_both_sides_kept_all_there_is_no_factor_and_no_tile(whole: Found, 
     assert not [tile for tile in ledger.tiles(made(whole)) if not tile.first.has_figure]
 
 
+@pytest.mark.parametrize("both", [1, 2])
+def test_pairs_that_kept_all_on_both_sides_are_counted_beside_a_tiles_range(tmp_path: Path, both: int) -> None:
+    asgi = (FASTAPI, everything.HYPERCORN)[:both]
+    session = sessions.session(
+        stacks=(GTHREAD, everything.GEVENT, *asgi),
+        measures=("websocket hold(2000)",),
+        blocks=6,
+        truth=Truth(kept=lambda stack, scenario, size: 16 if stack == GTHREAD else size),
+    )
+    [tile] = ledger.tiles(made(find(session)))
+    assert (tile.first.factor.value, tile.pairs, tile.tied) == (f"≥ 125{TIMES}", both, both)
+    said = f"{both} pair{'s' * (both > 1)} kept all on both sides"
+    assert said in Page(page_of(tmp_path, session)).text
+
+
+def test_a_row_whose_first_pair_is_void_has_no_tile_and_is_not_counted_as_measured(tmp_path: Path) -> None:
+    def spoil(run: Run) -> Run:
+        return sessions.make_void(run) if run.stack == SYNC and run.scenario == "plain" else run
+
+    session = sessions.session(measures=("plain closed(64)", "db closed(64)"), blocks=2, spoil=spoil)
+    tables = made(find(session))
+    assert rows(tables)["performance.simple"].first[1].has_figure
+    assert [tile.row.claim.key for tile in ledger.tiles(tables)] == ["database"]
+    text = page_of(tmp_path, session)
+    counted = re.search(r"Of the 84 published rows (\d+) were measured, [^.]*: (.*?)\. ", text)
+    assert counted
+    assert sum(int(each) for each in re.findall(r"\((\d+)\)", counted[2])) == int(counted[1])
+    assert "void" not in counted[2]
+    assert "Besides, 1 was tried, and its first pair is void." in text
+
+
+def test_a_row_whose_other_pairs_say_something_else_says_so_where_they_are_folded_away(
+    found: dict[str, Row], flagship: str
+) -> None:
+    for row in found.values():
+        words = [each.word for each in row.others]
+        assert dict(row.differing) == (
+            {word: words.count(word) for word in words} if {*words} - {row.measured[0].word} else {}
+        )
+    assert any(row.differing for row in found.values())
+    assert re.search(r"<summary>[^<]*other pairs, loads and profiles \(\d+\): \d+ \w+", flagship)
+
+
 def test_what_is_done_and_what_it_takes_are_figures_of_their_own(whole: Found) -> None:
     rates, resources = (str(each.svg) for each in factors.forests(whole, PLAIN))
     assert "Database query" in rates
@@ -230,6 +287,23 @@ def test_a_long_name_loses_its_last_settings_first_and_never_its_end(name: str, 
     assert len(shown) <= LONGEST
 
 
+def test_the_columns_are_row_claimed_measured_factor_verdict_and_evidence(flagship: str) -> None:
+    text = ledger_of(flagship)
+    head = re.search(r"<thead>.*?</thead>", text, flags=re.DOTALL)
+    assert head
+    assert re.findall(r"<th[^>]*>(.*?)</th>", head[0]) == [
+        "Row",
+        *(f"{kind}: {side}" for kind in ("Claimed", "Measured") for side in ("WSGI", "ASGI", "Factor")),
+        "Verdict",
+        "Evidence",
+    ]
+    row = re.search(r'<tbody id="row-performance-simple">.*?</tr>', text, flags=re.DOTALL)
+    assert row
+    labels = re.findall(r'data-label="([^"]+)"', row[0])
+    assert labels == re.findall(r"<th[^>]*>(.*?)</th>", head[0])[1:]
+    assert re.search(r'data-label="Evidence"><span><a href="#cell-[^"]+">WSGI</a>', row[0])
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with browser() as started:
@@ -257,6 +331,10 @@ def test_the_ledger_fits_its_window_with_every_column(
         verdict = made.page.locator("#row-performance-simple .verdict").first.bounding_box()
         assert verdict
         assert verdict["x"] + verdict["width"] < width
+        link = made.page.locator("#row-performance-simple td.evidence a").first.bounding_box()
+        assert link
+        assert link["x"] + link["width"] < width
+        assert link["height"] < link["width"], "its letters stand below each other"
 
 
 @pytest.mark.browser

@@ -241,25 +241,77 @@ def test_a_value_is_shown_with_three_figures_and_a_unit_of_its_size(
         (1.004, 0.999, 1.009, metrics.TIMES, ("1.004", "0.999", "1.009")),
         (1.04, 0.98, 1.1, metrics.TIMES, ("1.04", "0.98", "1.10")),
         (0.99, 0.967, 1.005, metrics.TIMES, ("0.990", "0.967", "1.005")),
-        (1.00012, 0.99984, 1.00041, metrics.TIMES, ("1.0001", "0.9998", "1.0004")),
-        (0.9993, 0.9991, 0.9994, "", ("0.9993", "0.9991", "0.9994")),
+        (1.00012, 0.99984, 1.00041, metrics.TIMES, ("1.000", "1.000", "1.000")),
+        (0.9993, 0.9991, 0.9994, "", ("0.999", "0.999", "0.999")),
+        (1.107, 1.1062, 1.1073, metrics.TIMES, ("1.11", "1.11", "1.11")),
+        (0.998, 0.9961, 1, metrics.TIMES, ("0.998", "0.996", "1.00")),
+        (1.0062, 1.0041, 1.0083, metrics.TIMES, ("1.006", "1.004", "1.008")),
         (1.252, 1.25, 1.254, metrics.TIMES, ("1.25", "1.25", "1.25")),
         (5.5, 5, 6, "", ("5.5", "5", "6")),
         (1, 1, 1, "", ("1", "1", "1")),
     ],
 )
-def test_a_figure_near_one_has_the_digits_that_tell_it_from_one(
+def test_a_figure_that_would_be_printed_as_one_and_is_not_has_a_digit_more(
     value: float, low: float, high: float, unit: str, shown: tuple[str, str, str]
 ) -> None:
     estimate = Estimate(value=value, low=low, high=high, blocks=6, method="made up")
     assert metrics.show_estimate(estimate, unit) == tuple(f"{each}{unit}" for each in shown)
 
 
-@given(st.floats(min_value=0.9, max_value=1.1), st.floats(min_value=0.0002, max_value=0.2))
-def test_near_one_an_intervals_ends_are_told_apart_where_it_is_no_point(value: float, width: float) -> None:
+@given(st.floats(min_value=0.9, max_value=1.1), st.floats(min_value=0.0002, max_value=0.03))
+def test_no_end_is_printed_as_one_that_is_not_one_to_three_digits(value: float, width: float) -> None:
     estimate = Estimate(value=value, low=value - width / 2, high=value + width / 2, blocks=6, method="made up")
     _, low, high = metrics.show_estimate(estimate, metrics.TIMES)
-    assert low != high
+    for text, end in ((low, estimate.low), (high, estimate.high)):
+        printed = float(text.removesuffix(metrics.TIMES))
+        assert end is not None
+        assert printed != 1 or abs(end - 1) < 0.00051
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "edge", "shown"),
+    [
+        (1.051, 1.5, 1.1, ("1.28", "1.05", "1.50")),
+        (1.051, 1.5, 1.2, ("1.3", "1.1", "1.5")),
+        (1.04, 1.5, 1.0, ("1.27", "1.04", "1.50")),
+        (1.1, 1.5, 1.1, ("1.3", "1.1", "1.5")),  # it lies on the edge
+    ],
+)
+def test_an_end_beside_what_a_verdict_hangs_on_is_not_printed_as_that(
+    low: float, high: float, edge: float, shown: tuple[str, str, str]
+) -> None:
+    estimate = Estimate(value=(low + high) / 2, low=low, high=high, blocks=6, method="made up")
+    texts = metrics.show_estimate(estimate, metrics.TIMES, edges=(edge,))
+    assert texts == tuple(f"{each}{metrics.TIMES}" for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        (1237.5, "1,230", "1,240"),
+        (31.25, "31.2", "31.3"),
+        (999.9, "999", "1,000"),
+        (125.0, "125", "125"),
+        (1.1, "1.10", "1.10"),
+        (0.29, "0.290", "0.290"),
+        (19_800 / 7, "2,820", "2,830"),
+    ],
+)
+def test_a_bound_is_rounded_to_the_side_on_which_it_stays_true(value: float, least: str, most: str) -> None:
+    estimate = Estimate(value=value, low=value, high=value, blocks=6, method="made up")
+    assert metrics.show_estimate(estimate, metrics.TIMES, bound="≥")[0] == f"{least}{metrics.TIMES}"
+    assert metrics.show_estimate(estimate, metrics.TIMES, bound="≤")[0] == f"{most}{metrics.TIMES}"
+
+
+@given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=0, max_value=0.5))
+def test_a_bound_claims_no_more_than_was_measured(value: float, spread: float) -> None:
+    estimate = Estimate(value=value, low=value * (1 - spread), high=value * (1 + spread), blocks=6, method="made up")
+    least, most = (
+        float(metrics.show_estimate(estimate, metrics.TIMES, bound=bound)[0].rstrip(metrics.TIMES).replace(",", ""))
+        for bound in ("≥", "≤")
+    )
+    assert least <= value * (1 + 1e-6)
+    assert most >= value * (1 - 1e-6)
 
 
 def test_an_interval_names_its_unit_once_and_is_left_out_where_it_has_no_width() -> None:

@@ -10,8 +10,8 @@ import pytest
 import sessions
 from sessions import Truth, part
 
-from gatebench.attribution import CORNERS, SWAPS
-from gatebench.model import Estimate, Part, Run, Usage
+from gatebench.attribution import CORNERS, DRIVER, SWAPS
+from gatebench.model import Estimate, Part, Run, Setting, Usage
 from gatebench.report.drawing.steps import Stair, Step, seen_to, stairs
 from gatebench.report.found import find
 from gatebench.report.language import Language
@@ -113,10 +113,53 @@ def test_columns_stand_from_the_bottom_up_whatever_stack_comes_first() -> None:
 
     measures = ["plain closed(64)", "db closed(64)"]
     _, db = fallen(part("attribution.ladder", tuple(LADDER), measures), LADDER, served)
-    layers = ("server and interface", "routing core", "framework", "driver", "service", "in all")
+    layers = ("server and interface", "routing core", "framework", DRIVER, "service", "in all")
     assert db.grid.heads == layers
+    assert "of CPU, the services' included, on flask+gunicorn-gthread and" in db.sentence
+    assert db.picture is not None
+    assert ">driver and framework<" in db.picture.svg  # what has room beside a bar
     werkzeug = dict(db.grid.rows)["werkzeug+gunicorn-gthread"]
     assert werkzeug[layers.index("framework")] == Shown(value="")
+
+
+def controlled(**more: Setting) -> Fall:
+    """Give the fall of a ladder beside which a bare callable ran on a server of another parser, and more."""
+    named: dict[str, dict[str, Setting]] = {
+        "raw_wsgi+gunicorn-gthread": {"parser": "python", "loop": "none", "pool_size": 16, "timeout_s": 600},
+        "raw_asgi+uvicorn": {"parser": "httptools", "loop": "uvloop", "pool_size": 16},
+        "raw_asgi+uvicorn-plain": {"parser": "h11", "loop": "uvloop", "pool_size": 16, **more},
+    }
+    parts = [
+        part("attribution.ladder", tuple(LADDER), ["plain closed(64)"]),
+        part("servers.order", tuple(named), ["plain closed(64)"]),
+    ]
+    truth = Truth(cost_us=lambda stack, scenario, size: {"raw_asgi+uvicorn-plain": 90.0, **LADDER}[stack], noise=0.0)
+    session = sessions.session(parts=parts, truth=truth)
+    empty: dict[str, Setting] = {}
+    stacks = {stack: {"settings": settings, "versions": empty} for stack, settings in named.items()}
+    [found] = falls(find(replace(session, stacks=stacks)), SAY)
+    return found
+
+
+def test_where_servers_differ_most_their_settings_are_named_and_a_control_tells_what_they_cost() -> None:
+    said = controlled().sentence
+    assert "differ in: loop (none on WSGI, uvloop on ASGI), parser (python on WSGI, httptools on ASGI)." in said
+    assert "timeout_s" not in said
+    assert re.search(r"With parser=h11, and nothing else changed, raw_asgi\+uvicorn-plain took 90[.0]* µs", said)
+    assert re.search(r"beside 40[.0]* µs[^,]* on raw_asgi\+uvicorn, 100[.0]* µs[^,]* on raw_wsgi\+gunicorn-g", said)
+    assert "(part servers.order)" in said
+
+
+def test_a_server_that_differs_in_more_than_loop_and_parser_is_no_control() -> None:
+    assert "nothing else changed" not in controlled(pool_size=64).sentence
+
+
+def test_a_ladder_of_few_blocks_is_marked() -> None:
+    few, many = (
+        fallen(part("attribution.ladder", tuple(LADDER), ["plain closed(64)"], blocks=blocks), LADDER)[0].few
+        for blocks in (3, 6)
+    )
+    assert (few, many) == (True, False)
 
 
 def test_the_sentence_of_many_frameworks_says_where_that_of_the_headline_stands() -> None:

@@ -11,12 +11,15 @@ from gatebench.claims.evidence import Evidence, Spoken, base, in_parts, joined
 from gatebench.model import Cell, Claim, Interface, Verdict
 
 PUBLISHED = {"yes": True, "some servers": True, "no": False}  # "hard" is neither, and is not judged
+SETTINGS = "in the settings that were measured"
+WORDS = ("refuted", "undecided", "not judged", "confirmed")  # a row has the first that one of its sides has
 
 
 def spoken(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
     """Hold what each side was heard to speak against the published yes or no.
 
-    The ASGI side is a yes where any server does it, and so is the WSGI side.
+    A side is a yes where any server does it. What was not seen proves neither: a server may have it in a setting that
+    was not measured, and what an interface does not have a library may have beside it.
     """
     heard = [
         each
@@ -29,13 +32,15 @@ def spoken(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
     if not heard:
         return
     words = [_agrees(said, side) for said, side in ((claim.wsgi, wsgi), (claim.asgi, asgi))]
-    word = "refuted" if "refuted" in words else "undecided" if None in words else "confirmed"
+    word = next(word for word in WORDS if word in words)
     notes = [
-        f"{name} was published as {said}"
-        for name, said, agreed in (("WSGI", claim.wsgi, words[0]), ("ASGI", claim.asgi, words[1]))
-        if agreed == "refuted"
+        f"{name} was published as {said}{_unseen(claim, side) if agreed == 'undecided' else ''}"
+        for name, said, side, agreed in (("WSGI", claim.wsgi, wsgi, words[0]), ("ASGI", claim.asgi, asgi, words[1]))
+        if agreed in ("refuted", "undecided")
     ]
-    if claim.wsgi not in PUBLISHED:
+    if any(SETTINGS in note for note in notes):
+        notes.append("what is not switched on is not seen, so that this proves nothing")
+    if "not judged" in words:
         notes.append(f'"{claim.wsgi}" is no yes or no: what it costs is told by the rows of 10,000 connections')
     yield Verdict(
         claim=claim,
@@ -62,7 +67,7 @@ def runs(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
 
 
 def bridges(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
-    """Say which bridges carried a WSGI app on an ASGI server."""
+    """Say which bridges carried a WSGI app on an ASGI server; that none was seen to do so proves no "no"."""
     cells = [each for each in _measured(claim, evidence) if each.interface == "wsgi"]
     tried = {name: [each for each in cells if f"bridge={name}" in each.stack] for name in claim.names}
     if not any(tried.values()):
@@ -73,7 +78,7 @@ def bridges(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
     why += [f"{name}: {_why_not(found)}" for name, found in tried.items() if name not in good]
     yield Verdict(
         claim=claim,
-        word="confirmed" if good else "refuted",
+        word="confirmed" if good else "undecided",
         why="; ".join(why),
         wsgi="by an extension" if good else "not seen",
         asgi=joined(good),
@@ -90,15 +95,21 @@ def _why_not(cells: Sequence[Cell]) -> str:
     return cells[0].reasons if cells else "not tried in this session"
 
 
-def _agrees(said: str | None, heard: Sequence[Spoken]) -> str | None:
-    """Compare a side with what was published of it; None where nobody could be asked."""
+def _agrees(said: str | None, heard: Sequence[Spoken]) -> str:
+    """Compare a side with what was published of it: only a yes is proof, of itself and against a no."""
     published = PUBLISHED.get(said or "")
-    answers = {each.capability.answer for each in heard} - {"untried"}
     if published is None:
-        return "confirmed"
-    if not answers:
-        return None
-    return "confirmed" if ("yes" in answers) == published else "refuted"
+        return "not judged"
+    if all(each.capability.answer != "yes" for each in heard):
+        return "undecided"
+    return "confirmed" if published else "refuted"
+
+
+def _unseen(claim: Claim, heard: Sequence[Spoken]) -> str:
+    """Say of whom a capability was not seen, and that other settings were not asked."""
+    stacks = sorted(each.stack for each in heard if each.capability.answer == "no")
+    asked = [_who(claim, stack) for stack in stacks]
+    return f": not seen with {joined(asked)}, {SETTINGS}" if asked else ": nobody could be asked"
 
 
 def _side(claim: Claim, interface: Interface, heard: Sequence[Spoken]) -> str:

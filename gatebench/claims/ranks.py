@@ -176,5 +176,5 @@ def _ahead(each: Comparison) -> str:
 
 def _pair(each: Comparison) -> str:
     ratio = gain(each)
-    figure = (each.reason or "no reason was given") if ratio is None else f"ASGI / WSGI is {factor_said(ratio)}"
+    figure = (each.reason or "no reason was given") if ratio is None else f"ASGI / WSGI is {factor_said(ratio, 1)}"
     return f"{each.scenario}, {each.load}, {profile_of(each.asgi)}: {figure}"

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gatebench.claims.evidence import Evidence, above, compared, has_interval, profile_of, said
-from gatebench.metrics import TIMES, blocks, show, show_interval
+from gatebench.metrics import TIMES, Bound, blocks, show, show_interval
 from gatebench.model import Claim, Comparison, Estimate, Load, Verdict
 from gatebench.stats import blocks_to_decide, inverse
 
 TOLERANCE = 0.25  # how far from the published factor a measured one may lie and still confirm it
 PROFILES = "profiles.headline"
+LOW, HIGH = 0.5, 0.8  # of the server's CPU: what is below the one is low, and what is above the other high
 MORE = "offering more connections would decide"
 AT_LEAST = {"confirmed": "is not below", "overstated": "lies below", "undecided": "may lie below or above"}
 DECIDED = ("confirmed", "overstated", "understated", "reversed")
@@ -45,7 +46,7 @@ def sides(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
 
 
 def shares(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
-    """Say whether ASGI keeps its CPU busier than WSGI, each at its highest rate; with what a request costs.
+    """Say whether WSGI's CPU is low and ASGI's high, each at its highest rate; with what a request costs.
 
     How busy a server is tells nothing of how much it does: no ratio of the two is given. What each used where both
     were offered as much follows, and decides nothing.
@@ -54,20 +55,38 @@ def shares(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
         wsgi, asgi = _of_cells(each, "cpu_share", evidence)
         if wsgi is None or asgi is None:
             continue
-        word = "confirmed" if above(asgi, wsgi) else "reversed" if above(wsgi, asgi) else "undecided"
-        tie = ""
-        if word == "undecided":
-            known = has_interval(wsgi) and has_interval(asgi)
-            tie = f"{'a tie: the intervals overlap' if known else 'one block: neither is told to be above'}; "
+        word, why = _low_and_high(wsgi, asgi)
         costs = (said(cost, each.metric) for cost in (each.wsgi_value, each.asgi_value))
+        cost = f"a request cost {' of CPU on WSGI, and on ASGI '.join(costs)}"
         yield Verdict(
             claim=claim,
             word=word,
-            why=f"{each.scenario}, {each.load}: {tie}a request cost {' of CPU on WSGI, and on ASGI '.join(costs)}",
+            why=f"{each.scenario}, {each.load}: {why}; {cost}",
             wsgi=f"{each.wsgi}: {said(wsgi, 'cpu_share')}",
             asgi=f"{each.asgi}: {said(asgi, 'cpu_share')}",
         )
     yield from _offered(claim, evidence)
+
+
+def _low_and_high(wsgi: Estimate, asgi: Estimate) -> tuple[str, str]:
+    """Hold each side's share against its own word: WSGI is published as low, ASGI as high."""
+    if not (has_interval(wsgi) and has_interval(asgi)):
+        return "undecided", "one block: neither is told to be low or high"
+    low = _held((wsgi.high or 0.0) < LOW, (wsgi.low or 0.0) >= LOW)
+    high = _held((asgi.low or 0.0) > HIGH, (asgi.high or 0.0) <= HIGH)
+    says = {True: "is {}", False: "is not {}", None: "may be {} or not"}
+    why = [f"WSGI at {said(wsgi, 'cpu_share')} {says[low].format('low')}"]
+    why += [f"ASGI at {said(asgi, 'cpu_share')} {says[high].format('high')}"]
+    why += [f"low is below {LOW:.0%} of the server's CPU, and high is above {HIGH:.0%}".replace("%", " %")]
+    if above(wsgi, asgi):
+        return "reversed", "; ".join(why)
+    word = "refuted" if False in (low, high) else "undecided" if None in (low, high) else "confirmed"
+    return word, "; ".join(why)
+
+
+def _held(holds: bool, fails: bool) -> bool | None:
+    """Tell whether a word holds; None where the interval leaves that open."""
+    return True if holds else False if fails else None
 
 
 def _offered(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
@@ -102,11 +121,11 @@ def advantage(claim: Claim, ratio: Estimate) -> Estimate:
     return inverse(ratio) if claim.lower_is_better else ratio
 
 
-def factor_said(estimate: Estimate) -> str:
-    """Put a factor and its interval in words."""
+def factor_said(estimate: Estimate, *edges: float, bound: Bound = "") -> str:
+    """Put a factor and its interval in words; `edges` are what its verdict hangs on, `bound` is what it is of it."""
     if not estimate.low or estimate.high in (None, math.inf):
-        return f"{show(estimate.value, TIMES)}, without an interval"
-    value, interval = show_interval(estimate, TIMES)
+        return f"{show(estimate.value, TIMES, bound=bound)}, without an interval"
+    value, interval = show_interval(estimate, TIMES, bound=bound, edges=edges)
     return f"{value} ({interval})" if interval else value
 
 
@@ -154,7 +173,7 @@ def _side(claim: Claim, each: Comparison) -> tuple[str, str]:
         return "undecided" if each.blocks else "void", each.reason or "no reason was given"
     upper, lower = ("WSGI", "ASGI") if claim.lower_is_better else ("ASGI", "WSGI")
     measured = advantage(claim, each.ratio)
-    where = f"{upper} / {lower} is {factor_said(measured)}"
+    where = f"{upper} / {lower} is {factor_said(measured, 1)}"
     if (measured.low or 0.0) > 1:
         return "confirmed", f"{where}: {upper} above {lower}"
     if (measured.high or math.inf) < 1:
@@ -172,7 +191,10 @@ def _word(claim: Claim, factor: float, comparison: Comparison) -> tuple[str, str
         why = f"both kept all that were offered (at least {kept:,.0f}), so the factor is not known; {MORE}"
         return "undecided", "; ".join([why, *_few(comparison.ratio)])
     low, high = measured.low or 0.0, measured.high or math.inf
-    shown = factor_said(measured) if low and high < math.inf else "a factor"
+    least, most = (1 - TOLERANCE) * factor, math.inf if claim.at_least else (1 + TOLERANCE) * factor
+    bound: Bound = "≥" if comparison.asgi_at_limit else "≤" if comparison.wsgi_at_limit else ""
+    known = low and high < math.inf
+    shown = factor_said(measured, 1, least, most, bound=bound) if known else "a factor"
     notes = []
     # Who keeps all that is offered might keep more, so one end of the interval is not known.
     if comparison.asgi_at_limit:
@@ -183,7 +205,6 @@ def _word(claim: Claim, factor: float, comparison: Comparison) -> tuple[str, str
         shown = f"at most {shown}"
         low = 0.0
         notes.append("WSGI kept all connections that were offered, so the factor is an upper bound")
-    least, most = (1 - TOLERANCE) * factor, math.inf if claim.at_least else (1 + TOLERANCE) * factor
     margin = f"{least:,g}{TIMES} or more" if claim.at_least else f"{least:,g} to {most:,g}{TIMES}"
     word, where = _place(low, high, least, most)
     if claim.at_least and word in AT_LEAST:

@@ -46,7 +46,11 @@ def no_gain_at_one(claim: Claim, evidence: Evidence) -> Iterator[Verdict]:
             continue
         words: dict[State, str] = {"gain": "does not hold", "none": "holds", "unclear": "undecided"}
         word = words[_state(each)] if each.ratio else "undecided" if each.blocks else "void"
-        factor = f"ASGI / WSGI is {factor_said(each.ratio)}" if each.ratio else each.reason or "no reason was given"
+        factor = (
+            f"ASGI / WSGI is {factor_said(each.ratio, EVIDENT)}"
+            if each.ratio
+            else each.reason or "no reason was given"
+        )
         beside = _beside(each, evidence.comparisons)
         why = "; ".join([f"{factor} at {each.load}; a gain is evident from {EVIDENT:g}{TIMES} on", *beside])
         yield Verdict(claim=claim, word=word, why=why, comparison=each)
@@ -194,7 +198,7 @@ def _of_sweep(claim: Claim, sweep: Sweep, word: str) -> Verdict:
     if shown:
         ends = dict.fromkeys((shown[0], shown[-1]))
         gains = ((point.size, sweeps.gain(point.comparison)) for point in ends)
-        factors = (f"{size:,}: {factor_said(better)}" for size, better in gains if better)
+        factors = (f"{size:,}: {factor_said(better, EVIDENT)}" for size, better in gains if better)
         texts.append(f"factor at {'; at '.join(factors)}")
     return Verdict(
         claim=claim,

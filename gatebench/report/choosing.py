@@ -6,7 +6,7 @@ Knows measures. Must not know verdicts or how a page looks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gatebench.metrics import TABLE, TIMES
@@ -15,6 +15,7 @@ from gatebench.report.drawing.rows import Line, values
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.ordering import OF_HELD, OF_KEPT, Order, ordered, told_apart, too_wide
+from gatebench.report.setup import spelled
 from gatebench.report.wording import NOTHING, Grid, Picture, Shown, load_said, place, shown, times
 from gatebench.tables import Cell, Measure
 
@@ -31,6 +32,7 @@ class Ranked:
 
     place: str  # or why it has none
     placed: bool
+    few: bool  # whether its figure is of fewer blocks than it would need
     stack: str
     interface: str
     anchor: str
@@ -71,6 +73,7 @@ class Moving(Grid):
     """What each stage of a migration reached."""
 
     sentence: str
+    few: bool
 
 
 def questions(found: Found, say: Language) -> tuple[Question, ...]:
@@ -94,11 +97,26 @@ def questions(found: Found, say: Language) -> tuple[Question, ...]:
             title=say.told(found.scenario(key[0])),
             load=key[1],
             users=load_said(key[1], say),
-            rankings=tuple(sorted(asked[key], key=lambda each: (each.bare, not _leads(each.part), -len(each.rows)))),
+            rankings=_told_apart(found, asked[key], say),
             headline=key == headline,
         )
         for key in sorted(asked, key=where)
     )
+
+
+def _told_apart(found: Found, rankings: Sequence[Ranking], say: Language) -> tuple[Ranking, ...]:
+    """Put rankings of one question in order, and say in what they differ that a stack's figure hangs on."""
+    windows = {part.name: part.window_s for part in found.session.plan.parts}
+    cpus = {each.part: found.server_cpus(each.part) for each in rankings}
+    made = []
+    for each in sorted(rankings, key=lambda each: (each.bare, not _leads(each.part), -len(each.rows))):
+        notes = list(each.notes)
+        if len({*cpus.values()}) > 1:
+            notes.append(say("CPUs of the server: {cpus}.", cpus=" / ".join(map(str, cpus[each.part]))))
+        if each.part in windows and len({windows.get(ranking.part) for ranking in rankings}) > 1:
+            notes.append(say("Windows of {window} s.", window=f"{windows[each.part]:g}"))
+        made.append(replace(each, notes=tuple(notes)))
+    return tuple(made)
 
 
 def _leads(part: str) -> bool:
@@ -117,6 +135,7 @@ def _ranking(found: Found, order: Order, name: str, say: Language) -> Ranking:
         return Ranked(
             place=where,
             placed=placed,
+            few=(estimate := cell.estimate(metric)) is not None and estimate.few,
             stack=cell.key.stack,
             interface=cell.interface,
             anchor=found.anchors[tuple(cell.key)],
@@ -131,7 +150,7 @@ def _ranking(found: Found, order: Order, name: str, say: Language) -> Ranking:
         title=title,
         metric=say.told(TABLE[metric][0].title),
         answer=_answer(order, say),
-        notes=tuple(_notes(order, say)),
+        notes=(*_notes(order, say), *_costly(found, order, say)),
         beside=tuple(say.told(TABLE[each][0].title) for each in kinds),
         rows=(
             *(
@@ -222,6 +241,32 @@ def _notes(order: Order, say: Language) -> Iterator[str]:
         yield say("Servers, each with a bare callable, which is no framework.")
 
 
+def _costly(found: Found, order: Order, say: Language) -> Iterator[str]:
+    """Name the settings of a profile that did worse than the stack without it: one of them may be what costs."""
+    beside = {cell.key.stack: cell for cell in order.cells}
+    for stack, cell in beside.items():
+        plain = beside.get(stack.partition("@")[0])
+        if plain is None or plain is cell or told_apart(order.measure, cell, plain, order.metrics) >= 0:
+            continue
+        own, like = (found.session.stacks.get(each, {}).get("settings", {}) for each in (stack, plain.key.stack))
+        differ = [name for name in sorted(own.keys() | like.keys()) if own.get(name) != like.get(name)]
+        if differ and own and like:
+            yield say(
+                "{stack} stayed behind {plain}; of its settings these are other ones: {settings}.",
+                stack=stack,
+                plain=plain.key.stack,
+                settings=say(", ").join(
+                    say(
+                        "{setting} {own} instead of {plain}",
+                        setting=name,
+                        own=spelled(own.get(name), say),
+                        plain=spelled(like.get(name), say),
+                    )
+                    for name in differ
+                ),
+            )
+
+
 def moving(found: Found, say: Language) -> Moving | None:
     """Give what each stage of a migration reached, and its factor over the first one."""
     measure = next((each for each in found.measures if each.part == STAGES), None)
@@ -244,6 +289,7 @@ def moving(found: Found, say: Language) -> Moving | None:
         heads=tuple(heads),
         rows=tuple(rows),
         sentence=_moved(found, measure, say),
+        few=any(made.few for cell in measure.cells if (made := cell.estimate(OF_STAGES[0]))),
     )
 
 

@@ -17,7 +17,7 @@ from gatebench.report.drawing.lines import Line, Missing, Panel, Spot, lines
 from gatebench.report.drawing.looks import Look, looks
 from gatebench.report.found import Found
 from gatebench.report.language import Language
-from gatebench.report.wording import Grid, Picture, Shown, bounded, figure, shown, times
+from gatebench.report.wording import Grid, Picture, Shown, bounded, figure, shown
 from gatebench.sweeps import FEWEST, gain
 from gatebench.tables import Cell
 
@@ -53,24 +53,31 @@ class _Made:
     grids: Sequence[Grid]
     notes: Sequence[str]
     capacities: Grid | None = None
+    of_apps: bool = False  # a line is one app on one server, whatever its settings
 
 
 def curves(found: Found, say: Language) -> tuple[Curve, ...]:
     """Give the curves that the session has the loads for: by rate, by concurrency, by connections."""
     made = [*_of_rates(found, say), *_of_concurrency(found, say), *_of_connections(found, say)]
-    figures = [[line.label for panel in each.panels for line in panel.lines] for each in made]
+    figures = [[_looks_as(line.label, each) for panel in each.panels for line in panel.lines] for each in made]
     order = (label for stack in found.session.plan.stacks for label in (stack, base(stack)))
     drawn = {label for labels in figures for label in labels}
     given = looks([label for label in dict.fromkeys(order) if label in drawn], figures)
     return tuple(_drawn(f"curve-{place}", each, given, say) for place, each in enumerate(made))
 
 
+def _looks_as(label: str, made: _Made) -> str:
+    """Give whose look a line has: one app on one server looks the same whatever its settings for connections."""
+    return base(label) if made.of_apps else label
+
+
 def _drawn(anchor: str, made: _Made, given: Mapping[str, Look], say: Language) -> Curve:
     caption = say("{title}. {text}", title=made.title, text=" ".join(made.caption))
+    own = {line.label: given[_looks_as(line.label, made)] for panel in made.panels for line in panel.lines}
     return Curve(
         anchor=anchor,
         title=made.title,
-        picture=Picture(svg=lines(anchor, made.panels, made.sizes, caption, given), caption=caption),
+        picture=Picture(svg=lines(anchor, made.panels, made.sizes, caption, own), caption=caption),
         grids=tuple(made.grids),
         notes=tuple(dict.fromkeys(made.notes)),
         capacities=made.capacities,
@@ -106,7 +113,12 @@ def _of_rates(found: Found, say: Language) -> Iterator[_Made]:
             title=title,
             panels=kept,
             sizes=say("Requests a second that were sent"),
-            caption=[*_which(part, beside, say), *_of_limit(kept[-1], say), *_explained(kept, say)],
+            caption=[
+                *_which(part, beside, say),
+                *_of_limit(kept[-1], say),
+                *_explained(kept, say),
+                *capacity.without(panels[-1].lines, gone, say),
+            ],
             grids=[_grid(title, held, metric, [], say) for metric in (*TIMES_OF, "cpu_share")],
             notes=[*_whys(found, part, scenario), *capacity.unmeasured(lacking, capacity.P99)],
             capacities=capacity.grid(found, scenario, held, say),
@@ -198,7 +210,8 @@ def _of_connections(found: Found, say: Language) -> Iterator[_Made]:
         if cell.key.part.startswith(f"{CONNECTIONS}.") and (load.held or load.looped):
             # Settings differ from size to size, as many threads as connections: a line is one app on one server.
             by_scenario.setdefault(cell.key.scenario, {}).setdefault(base(cell.key.stack), {})[load.size] = cell
-    for scenario, held in by_scenario.items():
+    for scenario, of_apps in by_scenario.items():
+        held = {_named(cells): cells for cells in of_apps.values()}
         panel = Panel(
             title=say.told(TABLE["pss_bytes"][0].title),
             unit="B",
@@ -211,10 +224,37 @@ def _of_connections(found: Found, say: Language) -> Iterator[_Made]:
                 title=title,
                 panels=[panel],
                 sizes=say("Connections at a time"),
-                caption=[*_explained([panel], say)],
+                caption=[*_explained([panel], say), *_settings(held, say)],
                 grids=[grid for grid in grids if any(each.order is not None for _, row in grid.rows for each in row)],
                 notes=[*_lacking(held, "pss_bytes")],
+                of_apps=True,
             )
+
+
+def _named(cells: Mapping[int, Cell]) -> str:
+    """Name a line of one app on one server; settings that differ are left to the caption."""
+    stacks = {cell.key.stack for cell in cells.values()}
+    return stacks.pop() if len(stacks) == 1 else f"{base(stacks.pop())}[…]"
+
+
+def _settings(held: Lines, say: Language) -> Iterator[str]:
+    """Say which settings a line has at which number of connections, where they differ."""
+    for label, cells in held.items():
+        if not label.endswith("[…]"):
+            continue
+        own = {
+            size: set(cell.key.stack.partition("[")[2].rstrip("]").split(",")) for size, cell in sorted(cells.items())
+        }
+        alike = set.intersection(*own.values())
+        each = (
+            say("{settings} at {size}", settings=say(", ").join(sorted(found - alike)) or "—", size=f"{size:,}")
+            for size, found in own.items()
+        )
+        yield say(
+            "The settings of {stack} grow with the connections: {settings}.",
+            stack=label,
+            settings=say("; ").join(each),
+        )
 
 
 def _lost(cells: Mapping[int, Cell], metric: str) -> dict[int, Missing]:
@@ -293,7 +333,7 @@ def heading(found: Found, scenario: str, part: str, say: Language) -> str:
 def _grid(title: str, held: Lines, metric: str, swept: Sequence[Sweep], say: Language) -> Grid:
     """Give a curve's values: sizes down, stacks across, then the factors between them."""
     factors = {
-        (each.wsgi, each.asgi, point.size): bounded(times(gain(point.comparison), say), point.comparison)
+        (each.wsgi, each.asgi, point.size): bounded(gain(point.comparison), point.comparison, say)
         for each in swept
         for point in each.points
     }

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gatebench.metrics import TABLE, TIMES, show_estimate
+from gatebench.metrics import TABLE, TIMES, Bound, show_estimate
 from gatebench.model import Estimate
 from gatebench.own import NAME as OWN_SCENARIO
 from gatebench.report.found import Found
@@ -51,6 +51,7 @@ class Row:
     warnings: tuple[str, ...]
     setup: tuple[tuple[str, str], ...]  # anchors of its settings and versions, and what they are called
     command: str | None
+    swept: int  # loads that the command measures
 
 
 def heads(say: Language) -> tuple[str, ...]:
@@ -78,19 +79,19 @@ def related(found: Found) -> dict[str, dict[str, list[str]]]:
             first, second = (at_limit(measure.cells[place], metric) for place in (one, other))
             if first and second:
                 continue  # whatever it is, what was offered hides it
-            ours = _told(ratio, "≥" * first + "≤" * second)
-            theirs = _told(inverse(ratio), "≤" * first + "≥" * second)
+            ours = _told(ratio, "≥" if first else "≤" if second else "")
+            theirs = _told(inverse(ratio), "≤" if first else "≥" if second else "")
             of_measure = made.setdefault(str(number), {})
             of_measure.setdefault(str(RELATED.index(metric)), []).append(f"{one} {other}|{ours}|{theirs}")
     return made
 
 
-def _told(ratio: Estimate, bound: str) -> str:
+def _told(ratio: Estimate, bound: Bound) -> str:
     """Give a factor and its interval's ends, without their unit; without ends where all blocks are the same.
 
     `bound` says on which side it lies of what is shown, where one of the two kept all connections that were offered.
     """
-    texts = [text.removesuffix(TIMES) for text in show_estimate(ratio, TIMES)]
+    texts = [text.removesuffix(TIMES) for text in show_estimate(ratio, TIMES, bound=bound)]
     return bound + (texts[0] if ratio.low == ratio.high else " ".join(texts))
 
 
@@ -126,6 +127,7 @@ def _row(found: Found, number: int, place: int, cell: Cell, say: Language) -> Ro
             if found.session.stacks.get(key.stack, {}).get(kind)
         ),
         command=command(found, cell),
+        swept=len({each.load for each in found.measures if (each.part, each.scenario) == (key.part, key.scenario)}),
     )
 
 

@@ -13,7 +13,7 @@ from gatebench.report.drawing import rows as drawing
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.ledger import label_of
-from gatebench.report.wording import Picture, bounded, shorter, times
+from gatebench.report.wording import Picture, bounded, shorter
 
 
 def forests(found: Found, say: Language) -> tuple[Picture, ...]:
@@ -49,7 +49,7 @@ def _groups(found: Found, first: Mapping[Claim, tuple[Comparison, Estimate]], sa
                     estimate=estimate,
                     blocks=_factors(found, compared, upside_down=claim.lower_is_better),
                     series=pairs.index(_pair(compared)),
-                    figure=bounded(times(estimate, say), compared).value,
+                    figure=bounded(estimate, compared, say).value,
                 )
             ],
             published=claim.factor,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gatebench import attribution, claims, sweeps, tables
-from gatebench.model import Claim, Comparison, Ladder, Session, Sweep, Verdict
+from gatebench.model import Claim, Comparison, Ladder, Run, Session, Sweep, Verdict
 from gatebench.tables import Cell, Measure
 
 
@@ -54,6 +54,15 @@ class Found:
     def scenario(self, name: str) -> str:
         """Give a scenario's title; its name where it has none."""
         return self.session.scenarios.get(name) or name
+
+    def server_cpus(self, part: str) -> tuple[int, ...]:
+        """Give on how many CPUs the servers of a part's trials ran: one number, unless the machine changed."""
+        session = self.session
+        given = (run.placement.get("server", session.placement.server) for run in session.runs if self._of(run, part))
+        return tuple(sorted({len(cpus) for cpus in given}))
+
+    def _of(self, run: Run, part: str) -> bool:
+        return (run.part or self.session.plan.parts[0].name) == part
 
     def title_of(self, part: str) -> str:
         """Give a part's title; its name where it has none."""

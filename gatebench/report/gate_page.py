@@ -204,7 +204,7 @@ def _facts(session: Session, gate: Gate) -> Iterator[tuple[str, str]]:
     yield "Backend", session.backend
     yield from ((f"{name[0].upper()}{name[1:]}", _setting(value)) for name, value in session.surroundings.items())
     yield "Commit of the tree", session.commit or "not known"
-    yield "Processor", f"{machine.cpu}, {machine.cpus} usable CPUs"
+    yield "Processor", f"{machine.cpu}, {machine.cpus} usable CPU{'s' * (machine.cpus != 1)}"
     yield "Memory", f"{machine.memory_bytes / 2**30:.1f} GiB"
     yield "System", f"{machine.system}, kernel {machine.kernel}"
     yield "Machine", machine.identity

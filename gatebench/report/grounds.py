@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatebench.claims import SILENT, in_parts
 from gatebench.model import Claim, Verdict
@@ -29,6 +29,7 @@ class Link:
 
     anchor: str
     text: str
+    where: tuple[str, ...] = ()  # scenario, load and part: what tells it from another of the same text
 
 
 def settled(claim: Claim, claims: Sequence[Claim]) -> Claim:
@@ -40,7 +41,24 @@ def settled(claim: Claim, claims: Sequence[Claim]) -> Claim:
 def links(found: Found, verdict: Verdict, drawn: Drawn, say: Language) -> tuple[Link, ...]:
     """Give the places that a verdict rests on, each once."""
     made = _links(found, verdict, settled(verdict.claim, found.claims), drawn, say)
-    return tuple({each.anchor: each for each in made}.values())
+    return apart([*{each.anchor: each for each in made}.values()])
+
+
+def apart(found: Sequence[Link]) -> tuple[Link, ...]:
+    """Add to texts that several links have as much of where each is as tells them apart, the scenario first."""
+    added: list[tuple[str, ...]] = [()] * len(found)
+    for place in range(3):
+        alike: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+        for each, more in zip(found, added, strict=True):
+            alike.setdefault((each.text, more), set()).update(each.where[place : place + 1])
+        added = [
+            (*more, each.where[place]) if each.where and len(alike[each.text, more]) > 1 else more
+            for each, more in zip(found, added, strict=True)
+        ]
+    return tuple(
+        replace(each, text=f"{each.text} ({', '.join(more)})") if more else each
+        for each, more in zip(found, added, strict=True)
+    )
 
 
 def _links(found: Found, verdict: Verdict, claim: Claim, drawn: Drawn, say: Language) -> Iterator[Link]:
@@ -67,10 +85,11 @@ def _of_cells(found: Found, cells: Sequence[Cell], drawn: Drawn, say: Language) 
     for (part, scenario), held in by_curve.items():
         title = heading(found, scenario, part, say)
         if len({cell.key.load for cell in held}) > 1 and title in drawn:
-            yield Link(anchor=drawn[title], text=say("load curve"))
+            yield Link(anchor=drawn[title], text=say("load curve"), where=(scenario, "", part))
             continue
         for cell in held[:MOST]:
-            yield Link(anchor=found.anchors[tuple(cell.key)], text=cell.key.stack)
+            where = cell.key.scenario, cell.key.load, cell.key.part
+            yield Link(anchor=found.anchors[tuple(cell.key)], text=cell.key.stack, where=where)
 
 
 def _cells(found: Found, verdict: Verdict, claim: Claim) -> list[Cell]:

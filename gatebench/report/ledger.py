@@ -17,7 +17,7 @@ from gatebench.model import Claim, Comparison, Estimate, Verdict
 from gatebench.report.found import Found
 from gatebench.report.grounds import Drawn, Link, links, settled
 from gatebench.report.language import ENGLISH, Language, clauses
-from gatebench.report.wording import Shown, bounded, load_said, shorter, shown, times
+from gatebench.report.wording import Shown, bounded, load_said, shorter, shown
 from gatebench.sweeps import gain
 
 FIGURES = ("performance", "connections_10000")  # the tables of figures and factors; the others are of words
@@ -58,6 +58,7 @@ class Measured:
     factor: Shown = UNSAID
     few: bool = False
     has_figure: bool = False
+    both_kept_all: bool = False  # of the connections that were offered, which hides the figure
     wsgi_said: str = ""  # what was measured, in words, where it is no single figure; made by another room
     asgi_said: str = ""
 
@@ -90,6 +91,12 @@ class Row:
         """What the row folds away: all other pairs."""
         return tuple(each for each in self.measured if each not in self.first)
 
+    @property
+    def differing(self) -> tuple[tuple[str, int], ...]:
+        """The words of the pairs folded away, and of how many each is; empty where all say what the first does."""
+        words = Counter(each.word for each in self.others)
+        return tuple(words.most_common()) if words.keys() - {self.measured[0].word} else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTable:
@@ -119,6 +126,11 @@ class PublishedTable:
         return any(each.wsgi_stack or each.wsgi_said or each.asgi_said for row in self.rows for each in row.measured)
 
     @property
+    def evident(self) -> bool:
+        """Whether any of its rows says where its evidence is."""
+        return any(each.evidence for row in self.rows for each in row.measured)
+
+    @property
     def claimed(self) -> bool:
         """Whether anything was published of it beside the rows' own words."""
         return any(row.claim.wsgi or row.claim.asgi for row in self.rows)
@@ -134,9 +146,10 @@ class Tile:
     """A row with a published factor at the head of the page."""
 
     row: Row
-    first: Measured  # the first pair with a figure
+    first: Measured  # the row's first pair
     ends: tuple[str, str]  # the smallest and the largest factor of all pairs
     pairs: int  # with a figure
+    tied: int  # pairs that kept all connections on both sides, which no factor tells
     wsgi: str  # the pair's stacks, without their settings
     asgi: str
 
@@ -189,15 +202,17 @@ def _commands(claims: Iterable[Claim]) -> Iterator[str]:
 
 
 def tiles(ledger: Iterable[PublishedTable]) -> list[Tile]:
-    """Give the rows with a published factor that were measured, each with the first pair that has a figure."""
+    """Give the rows with a published factor whose first pair has a measured one: another pair is not the row's."""
     factors = [row for table in ledger if table.figures for row in table.rows if row.factor]
     made = []
     for row in factors:
-        if known := [each for each in row.measured if each.has_figure]:
+        known = [each for each in row.measured if each.has_figure]
+        if row.measured[0].has_figure:
             by_size = [each.factor.value for each in sorted(known, key=lambda each: each.factor.order or 0.0)]
             wsgi, asgi = (shorter(stack) for stack in (known[0].wsgi_stack, known[0].asgi_stack))
             ends = by_size[0], by_size[-1]
-            made.append(Tile(row=row, first=known[0], ends=ends, pairs=len(known), wsgi=wsgi, asgi=asgi))
+            tied = sum(each.both_kept_all for each in row.measured)
+            made.append(Tile(row=row, first=known[0], ends=ends, pairs=len(known), tied=tied, wsgi=wsgi, asgi=asgi))
     return made
 
 
@@ -274,6 +289,7 @@ def _measured(found: Found, verdict: Verdict, say: Language, drawn: Drawn) -> Me
         factor=_factor(verdict.claim, comparison, say),
         few=comparison.ratio is not None and comparison.ratio.few,
         has_figure=comparison.ratio is not None and not hidden,
+        both_kept_all=comparison.ratio is not None and hidden,
     )
 
 
@@ -303,7 +319,7 @@ def _factor(claim: Claim, comparison: Comparison, say: Language) -> Shown:
         return Shown(value="—")
     # Where no factor was published, whichever way the metric is better is the better one.
     better: Estimate | None = gain(comparison) if claim.factor is None else advantage(claim, comparison.ratio)
-    return bounded(times(better, say), comparison)
+    return bounded(better, comparison, say)
 
 
 def _joined(stack: str, figure: Shown) -> str:

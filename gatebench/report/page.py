@@ -128,7 +128,7 @@ def _fewest(session: Session) -> int:
 def _summary(session: Session, valid: int, published: Sequence[PublishedTable], say: Language) -> str:
     said = [say("{valid} of {all} trials are valid.", valid=f"{valid:,}", all=f"{len(session.runs):,}")]
     if words := ledger.words(published):
-        measured = {word: count for word, count in words.most_common() if word not in SILENT}
+        measured = {word: count for word, count in words.most_common() if word not in (*SILENT, "void")}
         counts = (say("{word} ({count})", count=count, word=say.told(word)) for word, count in measured.items())
         said.append(
             say(
@@ -140,6 +140,12 @@ def _summary(session: Session, valid: int, published: Sequence[PublishedTable], 
             if measured
             else say("None of the {all} published rows was measured.", all=words.total())
         )
+        if void := words["void"]:
+            said.append(
+                say("Besides, {count} were tried, and their first pairs are void.", count=void)
+                if void > 1
+                else say("Besides, 1 was tried, and its first pair is void.")
+            )
     if found := ledger.tiles(published):
         pair = found[0].first.wsgi_stack, found[0].first.asgi_stack
         same = [each for each in found if (each.first.wsgi_stack, each.first.asgi_stack) == pair]

@@ -86,10 +86,10 @@ def head(session: Session, say: Language) -> tuple[str, ...]:
     versions["Python"] = versions["Python"] or {machine.python: None}
     return (
         say(
-            "Measured on {date}: {cpu}, {cpus} usable CPUs, {memory} of memory, {system}, kernel {kernel}.",
+            "Measured on {date}: {cpu}, {cpus}, {memory} of memory, {system}, kernel {kernel}.",
             date=" \N{EN DASH} ".join(days),
             cpu=machine.cpu,
-            cpus=machine.cpus,
+            cpus=_usable(session, say),
             memory=_memory(session),
             system=machine.system,
             kernel=machine.kernel,
@@ -100,6 +100,11 @@ def head(session: Session, say: Language) -> tuple[str, ...]:
             versions=", ".join(f"{name} {' / '.join(found)}" for name, found in versions.items()),
         ),
     )
+
+
+def _usable(session: Session, say: Language) -> str:
+    cpus = session.machine.cpus
+    return say("1 usable CPU") if cpus == 1 else say("{cpus} usable CPUs", cpus=cpus)
 
 
 def _memory(session: Session) -> str:
@@ -141,11 +146,11 @@ def facts(session: Session, say: Language) -> list[tuple[str, str]]:
         (say("Profile"), ", ".join(dict.fromkeys(run.profile for run in session.runs)) or "—"),
         (say("Backend"), session.backend),
         *(
-            (say.told(f"{name[0].upper()}{name[1:]}"), say.told(_setting(value, say)))
+            (say.told(f"{name[0].upper()}{name[1:]}"), say.told(spelled(value, say)))
             for name, value in _around(session)
         ),
         (say("Commit"), session.commit or "—"),
-        (say("Processor"), say("{cpu}, {cpus} usable CPUs", cpu=machine.cpu, cpus=machine.cpus)),
+        (say("Processor"), f"{machine.cpu}{say(', ')}{_usable(session, say)}"),
         (say("Memory"), _memory(session)),
         (say("System"), say("{system}, kernel {kernel}", system=machine.system, kernel=machine.kernel)),
         ("Python", machine.python),
@@ -187,7 +192,7 @@ def _duration(seconds: float, say: Language) -> str:
 def matrices(found: Found, say: Language) -> list[Matrix]:
     """Give the plan's parts, and settings, versions and images stack by stack, with places to link to."""
     session = found.session
-    made = [_parts(session, say)] if found.several else []
+    made = [_parts(found, say)] if found.several else []
     for kind, title in PARTS.items():
         columns = {stack: session.stacks[stack].get(kind, {}) for stack in found.stacks}
         anchors = tuple(f"{kind}-{place}" for place in range(len(columns)))
@@ -202,10 +207,10 @@ def matrices(found: Found, say: Language) -> list[Matrix]:
             made.append(replace(like, rows=listed, row_anchors=tuple(map(tuple, alike.values()))))
         else:
             names = sorted({name for column in columns.values() for name in column})
-            rows = tuple((name, tuple(_setting(each.get(name), say) for each in columns.values())) for name in names)
+            rows = tuple((name, tuple(spelled(each.get(name), say) for each in columns.values())) for name in names)
             made.append(replace(like, heads=tuple(columns), rows=rows, head_anchors=anchors))
     services = tuple(
-        (f"{service}: {name}", (_setting(value, say),))
+        (f"{service}: {name}", (spelled(value, say),))
         for service, facts in session.services.items()
         for name, value in facts.items()
     )
@@ -213,7 +218,7 @@ def matrices(found: Found, say: Language) -> list[Matrix]:
     return [matrix for matrix in made if matrix.rows]
 
 
-def _parts(session: Session, say: Language) -> Matrix:
+def _parts(found: Found, say: Language) -> Matrix:
     rows = (
         (
             part.name,
@@ -221,24 +226,32 @@ def _parts(session: Session, say: Language) -> Matrix:
                 say.told(part.title),
                 str(len(part.stacks)),
                 str(part.blocks),
-                str(part.server_cpus),
+                _had(found, part, say),
                 _window(part, say),
             ),
         )
-        for part in session.plan.parts
+        for part in found.session.plan.parts
     )
     heads = (say("Title"), say("Stacks"), say("Blocks"), say("CPUs of the server"), say("Window"))
     return Matrix(anchor="parts", title=say("Parts of the plan"), heads=heads, rows=tuple(rows))
 
 
+def _had(found: Found, part: Part, say: Language) -> str:
+    """Give on how many CPUs a part's servers ran, and how many the plan asks for where the machine had others."""
+    cpus = found.server_cpus(part.name)
+    had = " / ".join(map(str, cpus)) or "—"
+    return had if cpus == (part.server_cpus,) else say("{had} (planned: {cpus})", had=had, cpus=part.server_cpus)
+
+
 def _listed(column: Mapping[str, Setting], say: Language) -> str:
-    return ", ".join(f"{name} {_setting(value, say)}" for name, value in sorted(column.items()))
+    return ", ".join(f"{name} {spelled(value, say)}" for name, value in sorted(column.items()))
 
 
-def _setting(value: Setting | None, say: Language) -> str:
+def spelled(value: Setting | None, say: Language) -> str:
+    """Put a setting in words: as its server spells it, in every language."""
     if isinstance(value, bool):
         return say("yes") if value else say("no")
-    return "—" if value is None else str(value)  # as its server spells it, in every language
+    return "—" if value is None else str(value)
 
 
 def rejected(found: Found, say: Language) -> list[Rejected]:

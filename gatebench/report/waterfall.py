@@ -5,24 +5,26 @@ Knows ladders. Must not know cells or how a page looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
-from gatebench.attribution import CORNERS, LAYERS, above_by_block, above_server
+from gatebench.attribution import CORNERS, COST, DRIVER, LAYERS, PLAIN, SERVER, SERVICE, above_by_block, above_server
 from gatebench.claims import LIKES
-from gatebench.model import AnyInterface, Estimate, Ladder, Rung
+from gatebench.model import AnyInterface, Estimate, Ladder, Rung, Setting
 from gatebench.report.drawing.steps import Stair, Step, seen_to, stairs
 from gatebench.report.found import Found
 from gatebench.report.language import Language
+from gatebench.report.setup import spelled
 from gatebench.report.wording import Grid, Picture, Shown, line, place, shown
 from gatebench.stats import difference
-from gatebench.tables import places
+from gatebench.tables import Measure, places
 
 UNIT = "µs"
 PAIR = LIKES[1]
 SIDES: dict[str, AnyInterface] = dict(zip(CORNERS, ("wsgi", "wsgi", "asgi", "asgi"), strict=True))  # the apps'
+INSIDE = ("loop", "parser")  # settings that say what a server is made of
 MANY = 4  # frameworks of an interface beside each other, from which on their order is worth a sentence
 
 
@@ -32,6 +34,7 @@ class Fall:
 
     anchor: str
     title: str
+    few: bool  # whether it has fewer blocks than it would need
     sentence: str
     picture: Picture | None
     grid: Grid
@@ -63,7 +66,8 @@ def _fall(found: Found, at: int, group: Sequence[Ladder], say: Language) -> Fall
     return Fall(
         anchor=name,
         title=title,
-        sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(ladders, say),
+        few=any(each.total_us.few for each in ladders if each.total_us),
+        sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(found, ladders, say),
         picture=_picture(name, title, ladders, say),
         grid=_grid_of_swaps(title, like, say) if _swaps(like) else _grid(title, ladders, say),
         why=tuple(dict.fromkeys(_why(ladders))),
@@ -103,8 +107,15 @@ def _drawn(ladder: Ladder, say: Language) -> Iterator[Stair]:
 
 def _steps(rungs: Sequence[Rung], say: Language) -> list[Step]:
     return [
-        Step(label=_layer(each.name, say), cost=each.cost_us, blocks=each.blocks) for each in rungs if each.cost_us
+        Step(label=_beside_bar(each.name, say), cost=each.cost_us, blocks=each.blocks)
+        for each in rungs
+        if each.cost_us
     ]
+
+
+def _beside_bar(name: str, say: Language) -> str:
+    """Name a layer where there is little room."""
+    return ", ".join(say("driver and framework") if part == DRIVER else say.told(part) for part in name.split(", "))
 
 
 def _known(estimate: Estimate | None) -> Estimate:
@@ -157,10 +168,10 @@ def _why(ladders: Sequence[Ladder]) -> Iterator[str]:
         yield from (f"{rung.name}: {rung.note}" for rung in each.rungs if rung.note)
 
 
-def _of_layers(ladders: Sequence[Ladder], say: Language) -> str:
+def _of_layers(found: Found, ladders: Sequence[Ladder], say: Language) -> str:
     by_stack = {each.stack: each for each in ladders if each.total_us}
     paired = {*PAIR} <= by_stack.keys()
-    said = [_of_pair(by_stack[PAIR[0]], by_stack[PAIR[1]], say)] if paired else []
+    said = [_of_pair(found, by_stack[PAIR[0]], by_stack[PAIR[1]], say)] if paired else []
     for side, own in zip(("wsgi", "asgi"), PAIR, strict=True):
         known = [each for each in by_stack.values() if each.side == side and above_by_block(each)]
         if len(known) >= (MANY if paired else 2):
@@ -204,15 +215,16 @@ def _cheaper(one: Ladder, other: Ladder) -> int:
     return (found.low > 0) - (found.high < 0)
 
 
-def _of_pair(wsgi: Ladder, asgi: Ladder, say: Language) -> str:
+def _of_pair(found: Found, wsgi: Ladder, asgi: Ladder, say: Language) -> str:
     sides = [{rung.name: rung.cost_us for rung in each.rungs if rung.cost_us} for each in (wsgi, asgi)]
     both = [name for name in sides[0] if name in sides[1]]
+    alike = _served(wsgi) == _served(asgi)
     said = say(
-        "A request took {wsgi_cost} of CPU on {wsgi} and {asgi_cost} on {asgi}.",
+        "A request took {wsgi_cost} on {wsgi} and {asgi_cost} on {asgi}.",
         wsgi=wsgi.stack,
-        wsgi_cost=line(wsgi.total_us, UNIT, say),
+        wsgi_cost=_of_cpu(wsgi, say),
         asgi=asgi.stack,
-        asgi_cost=line(asgi.total_us, UNIT, say),
+        asgi_cost=line(asgi.total_us, UNIT, say) if alike else _of_cpu(asgi, say),
     )
     steps = sorted(both, key=lambda name: -abs(sides[1][name].value - sides[0][name].value))
     if not steps:
@@ -225,7 +237,79 @@ def _of_pair(wsgi: Ladder, asgi: Ladder, say: Language) -> str:
         wsgi_cost=cost[0],
         asgi_cost=cost[1],
     )
-    return f"{said} {most}"
+    if SERVER not in first.split(", "):
+        return f"{said} {most}"
+    bare = wsgi.rungs[0].stacks[0], asgi.rungs[0].stacks[0]
+    return " ".join([said, most, *_servers(found, bare, say), *_controlled(found, wsgi.load, bare, say)])
+
+
+def _served(ladder: Ladder) -> bool:
+    """Tell whether what services spend is in a whole."""
+    return any(rung.name == SERVICE for rung in ladder.rungs)
+
+
+def _of_cpu(ladder: Ladder, say: Language) -> str:
+    """Give a whole with whose CPU it is of."""
+    cost = line(ladder.total_us, UNIT, say)
+    if _served(ladder):
+        return say("{cost} of CPU, the services' included,", cost=cost)
+    return say("{cost} of the server's CPU", cost=cost)
+
+
+def _settings(found: Found, stack: str) -> Mapping[str, Setting]:
+    return found.session.stacks.get(stack, {}).get("settings", {})
+
+
+def _servers(found: Found, bare: tuple[str, str], say: Language) -> Iterator[str]:
+    """Say in which settings the servers of two bare callables differ, of those that both have."""
+    wsgi, asgi = (_settings(found, stack) for stack in bare)
+    if differ := [name for name in sorted(wsgi.keys() & asgi.keys()) if wsgi[name] != asgi[name]]:
+        yield say(
+            "Their servers' settings differ in: {settings}.",
+            settings=say(", ").join(
+                say(
+                    "{setting} ({wsgi} on WSGI, {asgi} on ASGI)",
+                    setting=name,
+                    wsgi=spelled(wsgi[name], say),
+                    asgi=spelled(asgi[name], say),
+                )
+                for name in differ
+            ),
+        )
+
+
+def _controlled(found: Found, load: str, bare: tuple[str, str], say: Language) -> Iterator[str]:
+    """Say what ASGI's bare callable costs on a server that differs from its own in loop and parser alone.
+
+    It tells how much of the server's step is theirs. Of any part in which both ran.
+    """
+    for measure in found.measures:
+        if (measure.scenario, measure.load) == (PLAIN, load):
+            yield from _beside(found, measure, bare, say)
+
+
+def _beside(found: Found, measure: Measure, bare: tuple[str, str], say: Language) -> Iterator[str]:
+    cells = {cell.key.stack: cell for cell in measure.cells if cell.estimate(COST)}
+    own, app = _settings(found, bare[1]), bare[1].partition("+")[0]
+    if bare[1] not in cells or not own:
+        return
+    for stack, cell in cells.items():
+        other = _settings(found, stack)
+        differ = {name for name in own.keys() | other.keys() if own.get(name) != other.get(name)}
+        if stack.partition("+")[0] == app and differ and differ <= {*INSIDE}:
+            told = [each for each in (bare[1], bare[0]) if each in cells]
+            yield say(
+                "With {settings}, and nothing else changed, {stack} took {cost} a request, beside {others} (part "
+                "{part}).",
+                settings=say(", ").join(f"{name}={spelled(other.get(name), say)}" for name in sorted(differ)),
+                stack=stack,
+                cost=line(cell.estimate(COST), UNIT, say),
+                others=say(", ").join(
+                    say("{cost} on {stack}", stack=each, cost=line(cells[each].estimate(COST), UNIT, say))
+                    for each in told
+                ),
+                part=measure.part,
+            )
 
 
 def _of_swaps(ladder: Ladder, say: Language) -> str:
@@ -235,8 +319,8 @@ def _of_swaps(ladder: Ladder, say: Language) -> str:
     stacks = [each.name for each in ladder.corners]
     costs = [line(each.cost_us, UNIT, say) for each in ladder.corners]
     measured = say(
-        "A request took {cost} of CPU on {stack}, {server_cost} on {server}, {framework_cost} on {framework}, and "
-        "{both_cost} on {both}.",
+        "A request took {cost} of the server's CPU on {stack}, {server_cost} on {server}, {framework_cost} on "
+        "{framework}, and {both_cost} on {both}.",
         stack=stacks[0],
         cost=costs[0],
         server=stacks[1],

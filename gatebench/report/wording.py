@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from gatebench.metrics import TIMES, bare, show, show_estimate
+from gatebench.metrics import TIMES, Bound, bare, show, show_estimate
 from gatebench.model import Comparison, Estimate, Load
 from gatebench.report.language import ENGLISH, Language
 
@@ -49,11 +49,11 @@ class Grid:
     notes: tuple[str, ...] = ()  # made by other rooms
 
 
-def shown(estimate: Estimate | None, unit: str, say: Language = PLAIN) -> Shown:
+def shown(estimate: Estimate | None, unit: str, say: Language = PLAIN, *, bound: Bound = "") -> Shown:
     """Put a figure and its interval in words, with no digit that the interval does not support."""
     if estimate is None:
         return NOTHING
-    value, low, high = (say.told(text) for text in show_estimate(estimate, unit))
+    value, low, high = (say.told(text) for text in show_estimate(estimate, unit, bound=bound))
     if not low:
         return Shown(value=value, interval=say("no interval"), order=estimate.value)
     if estimate.low == estimate.high:
@@ -72,13 +72,15 @@ def line(estimate: Estimate | None, unit: str, say: Language) -> str:
     return f"{made.value} ({made.interval})" if made.interval else made.value
 
 
-def bounded(factor: Shown, comparison: Comparison) -> Shown:
-    """Mark a factor of connections as a bound, where one side kept all that were offered."""
+def bounded(estimate: Estimate | None, comparison: Comparison, say: Language) -> Shown:
+    """Put a factor of connections in words: as a bound, where one side kept all that were offered."""
     if comparison.ratio is None or not (comparison.asgi_at_limit or comparison.wsgi_at_limit):
-        return factor
+        return times(estimate, say)
     if comparison.asgi_at_limit and comparison.wsgi_at_limit:
         return NOTHING  # whatever it is, what was offered hides it
-    return replace(factor, value=f"{'≥' if comparison.asgi_at_limit else '≤'} {factor.value}")
+    bound: Bound = "≥" if comparison.asgi_at_limit else "≤"
+    factor = shown(estimate, TIMES, say, bound=bound)
+    return replace(factor, value=f"{bound} {factor.value}")
 
 
 def times(estimate: Estimate | None, say: Language) -> Shown:

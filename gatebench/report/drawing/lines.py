@@ -21,7 +21,8 @@ from gatebench.report.drawing.looks import WIDTH_IN, Look, fit, looks, plain
 
 PANEL_IN, HEAD_IN, FOOT_IN, KEY_IN = 1.7, 0.32, 0.42, 0.2
 FAR = 3.0  # so many times beyond all values an interval is followed
-STRIP_IN, BAND_IN, BAR_IN = 0.18, 0.19, 0.06  # for marks above the data, for a band's name, for a bar below the data
+FAR_LABEL = 1.6  # marks that reach so many times beyond all sizes have a label of their own there
+STRIP_IN, BAND_IN, BAR_IN = 0.18, 0.19, 0.08  # for marks above the data, for a band's name, for a bar below the data
 
 # What became of a size without a figure: it could not be kept, or it gave too few answers, or it was not measured.
 Missing = Literal["ended", "few", "unmeasured"]
@@ -92,12 +93,14 @@ def lines(
         figure = Figure(figsize=(WIDTH_IN, height), facecolor="none")
         _keys(figure, labels, seen, height)
         found = sorted({spot.size for panel in panels for line in panel.lines for spot in line.spots})
+        marked = [line.marked[1] for panel in panels for line in panel.lines if line.marked]
+        until = max(found[-1], min(max(marked, default=found[-1]), found[-1] * FAR))
         bottom = height - keys_in
         for number, panel in enumerate(panels, start=1):
             bottom -= HEAD_IN + panel.height_in
             place = (0.155, bottom / height, 0.82, panel.height_in / height)
             axes = figure.add_axes(place, facecolor="none")
-            _panel(axes, panel, found, {label: (seen[label], at) for at, label in enumerate(labels)})
+            _panel(axes, panel, (found, until), {label: (seen[label], at) for at, label in enumerate(labels)})
             axes.tick_params(labelbottom=number == len(panels))
         axes.set_xlabel(sizes, color=svg.MUTED)
         return svg.inline(figure, name, description)
@@ -115,16 +118,13 @@ def _keys(figure: Figure, labels: Sequence[str], seen: Mapping[str, Look], heigh
         axes.text(0.06, at, fit(label), va="center", color=svg.INK, gid=gid)
 
 
-def _panel(axes: Axes, panel: Panel, sizes: Sequence[float], seen: Mapping[str, tuple[Look, int]]) -> None:
+def _panel(
+    axes: Axes, panel: Panel, sizes: tuple[Sequence[float], float], seen: Mapping[str, tuple[Look, int]]
+) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain(axes, "y")
-    axes.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
-    shown = labelled(sizes)
-    axes.set_xticks(shown, [f"{float(f'{size:.2g}') if size not in sizes else size:,g}" for size in shown])
-    axes.set_xticks([size for size in sizes if size not in shown], minor=True)
-    axes.set_xticklabels([], minor=True)
-    axes.tick_params(axis="x", which="both", length=3)
+    _sizes(axes, *sizes)
     low, high = _extent(panel)
     above, below = panel.above_in / panel.height_in, panel.below_in / panel.height_in
     axes.set_ylim(*with_room(low, high, below=below + 0.03, above=above + 0.05))
@@ -139,14 +139,36 @@ def _panel(axes: Axes, panel: Panel, sizes: Sequence[float], seen: Mapping[str, 
     for line in panel.lines:
         look, place = seen[line.label]
         _line(axes, line, look, place, len(seen))
-        _missing(axes, line, look, (place, len(seen)), 1 - STRIP_IN / 2 / panel.height_in)
+        row = 0.28 + 0.44 * (place % 2) if len(seen) > 1 else 0.5  # two rows, so that marks do not hide each other
+        _missing(axes, line, look, (place, len(seen)), 1 - row * STRIP_IN / panel.height_in)
         if line.marked is not None:
             bars += 1
             up = bars * BAR_IN / panel.height_in
             across = axes.get_xaxis_transform()
             gid = svg.series(place)
-            axes.plot(list(line.marked), [up] * 2, color=look.colour, linewidth=2.4, transform=across, gid=gid)
+            within = [min(end, axes.get_xlim()[1]) for end in line.marked]
+            for colour, wide in (
+                (svg.PAPER, 4.5),
+                (look.colour, 2.4),
+            ):  # intervals that go down so far do not hide it
+                axes.plot(within, [up] * 2, color=colour, linewidth=wide, zorder=4, transform=across, gid=gid)
+            middle = math.sqrt(math.prod(within))
+            axes.plot(
+                [middle], [up], look.marker, color=look.colour, markersize=4, zorder=5, transform=across, gid=gid
+            )
     axes.text(0, 1.0 + 0.09 / panel.height_in, fit(panel.title), transform=axes.transAxes, va="bottom", color=svg.INK)
+
+
+def _sizes(axes: Axes, sizes: Sequence[float], until: float) -> None:
+    """Make the axis of sizes; `until` is how far marks reach, which may be beyond what was measured."""
+    axes.set_xlim(sizes[0] / 1.25, until * 1.25)
+    shown = labelled(sizes)
+    if until > FAR_LABEL * sizes[-1]:
+        shown = [*shown, max(ticks(sizes[-1] * FAR_LABEL**0.5, until), default=until)]
+    axes.set_xticks(shown, [f"{float(f'{size:.2g}') if size not in sizes else size:,g}" for size in shown])
+    axes.set_xticks([size for size in sizes if size not in shown], minor=True)
+    axes.set_xticklabels([], minor=True)
+    axes.tick_params(axis="x", which="both", length=3)
 
 
 def _extent(panel: Panel) -> tuple[float, float]:

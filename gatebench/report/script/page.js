@@ -218,6 +218,9 @@
       grid.column(Number(select.dataset.column)).search.fixed("own", wanted ? (text) => text === wanted : null);
     }
     boxes.forEach((box, at) => grid.column(fixed + at).visible(box.checked, false));
+    [...table.tHead.rows[0].cells].slice(fixed).forEach((head, at) => { // on a telephone these label the cells
+      table.style.setProperty(`--label-${at}`, JSON.stringify(head.textContent));
+    });
     const sought = controls.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (_text, _data, at) => sought.every((word) => said.get(grid.row(at).node()).includes(word));
     grid.search.fixed("q", sought.length ? fits : null).draw();
