@@ -11,7 +11,7 @@ from gatebench import plan, store
 from gatebench.report import build
 
 FOLDER = Path(__file__).parent.parent / "results" / "reference"
-PLANS = {"flagship": "flagship", "full": "full", "curves-rate": "curves"}  # file -> plan
+PLANS = {"flagship": "flagship", "full": "full", "curves": "curves"}  # file -> plan
 
 
 @pytest.mark.parametrize("name", PLANS)
