@@ -305,8 +305,8 @@ def test_the_flagship_plan_is_the_published_comparison(root: Path) -> None:
     assert plan.load(root, "quick").blocks >= 3
 
 
-def test_the_full_plan_has_every_part_of_every_other_but_the_first_look(root: Path) -> None:
-    others = [plan.load(root, name) for name in plan.plans(root) if name not in ("full", "quick", "gate")]
+def test_the_full_plan_has_every_part_of_every_other_but_the_first_look_and_the_ladders(root: Path) -> None:
+    others = [plan.load(root, name) for name in plan.plans(root) if name not in ("full", "quick", "gate", "ladders")]
     full = plan.load(root, "full")
     assert sorted(part.name for part in full.parts) == sorted(part.name for other in others for part in other.parts)
     assert full.container.pids >= max(other.container.pids for other in others)
@@ -317,7 +317,7 @@ def test_every_part_of_this_project_sets_a_wsgi_stack_beside_an_asgi_one(root: P
     """But for those that are about one of them, or about two behind one front, and a gate's, which has arms."""
     tree = Tree.load(root)
     alone = {"rules.one_at_a_time", "migration.stages", "protocols.throughput", "gate"}
-    for name in plan.plans(root):
+    for name in {*plan.plans(root)} - {"ladders"}:
         for each in plan.load(root, name).parts:
             sides = {tree.stacks[stack].interface for stack in each.stacks}
             assert sides == {"wsgi", "asgi"} or each.name in alone, each.name
@@ -329,6 +329,19 @@ def test_every_server_and_every_framework_of_this_project_is_in_the_full_plan(ro
     assert {stack.server.name for stack in found} == set(tree.stacks.servers)
     assert {stack.app.name for stack in found} == set(tree.stacks.apps)
     assert not [stack.name for stack in found if stack.cannot]
+
+
+def test_the_ladders_are_every_framework_on_every_server_of_its_interface_in_the_clear(root: Path) -> None:
+    tree = Tree.load(root)
+    pairs = [stack for name in tree.stacks if isinstance(stack := tree.stacks[name], Stack)]
+    clear = [stack for stack in pairs if "http/1.1" in stack.server.protocols and not stack.server.tls]
+    parts = plan.load(root, "ladders").parts
+    asked = [stack for each in parts for name in each.stacks if isinstance(stack := tree.stacks[name], Stack)]
+    assert {(stack.app.name, stack.server.name) for stack in asked} == {
+        (stack.app.name, stack.server.name) for stack in clear if not stack.cannot and not stack.server.only
+    }
+    for each in parts:
+        assert len({name.partition("+")[2] for name in each.stacks}) == 1, each.name
 
 
 def test_servers_are_ordered_under_a_load_that_each_of_them_can_serve(root: Path) -> None:
