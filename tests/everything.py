@@ -26,6 +26,10 @@ FRAMEWORKS = tuple(f"{each}+gunicorn-gthread" for each in WSGI_FRAMEWORKS) + tup
     f"{each}+uvicorn" for each in ASGI_FRAMEWORKS
 )
 LADDER = ("raw_wsgi+gunicorn-gthread", "werkzeug+gunicorn-gthread", GTHREAD, "raw_asgi+uvicorn", "starlette+uvicorn")
+LADDERS = {
+    server: tuple(f"{app}+{server}" for app in ("raw_wsgi", "werkzeug", "flask"))
+    for server in ("gunicorn-sync", "bjoern")
+}
 SWAPS = (GTHREAD, BRIDGED, "fastapi+gunicorn-gthread[bridge=a2wsgi]", FASTAPI)
 SIZES = (1, 4, 16, 64, 100, 256, 1000, 2000)
 HELD = {"idle": "idle", "sse": "push", "ws": "websocket"}
@@ -54,6 +58,7 @@ def parts(blocks: int = 6) -> list[Part]:
         part("migration.views", (GTHREAD, DEF, FASTAPI), ("db closed(64)",), blocks=blocks),
         part("servers.order", RAW, ("plain closed(64)",), blocks=blocks),
         part("servers.frameworks", FRAMEWORKS, ("plain closed(64)",), blocks=blocks),
+        *(part(f"ladders.{name}", stacks, ("plain closed(64)",), blocks=blocks) for name, stacks in LADDERS.items()),
         part("attribution.ladder", (*LADDER, FASTAPI), ("plain closed(64)", "db closed(64)"), blocks=blocks),
         part("attribution.swaps", SWAPS, ("plain closed(64)",), blocks=blocks),
     ]

@@ -117,3 +117,34 @@ def test_the_results_may_lie_where_the_page_goes(file: Path) -> None:
     again = CliRunner().invoke(app, ["report", str(out / "tables" / "results.jsonl"), "--out", str(out)])
     assert again.exit_code == 0
     assert (out / "tables" / "results.jsonl").read_bytes() == file.read_bytes()
+
+
+def test_a_page_links_to_those_that_lie_beside_it(file: Path) -> None:
+    done = reported(file, "--see", "Load curves=curves/index.html", "--see", "zh-Hant=../zh-Hant/index.html#explore")
+    assert done.exit_code == 0
+    page = (file.parent / "page/index.html").read_text(encoding="utf-8")
+    assert '<a href="curves/index.html">Load curves</a>' in page
+    assert '<a href="../zh-Hant/index.html#explore" lang="zh-Hant" hreflang="zh-Hant">繁體中文</a>' in page
+    assert reported(file).exit_code == 0
+    assert 'class="beside"' not in (file.parent / "page/index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"Title={path}" for path in ("", "javascript:alert(1)", "https://127.0.0.1/", "//127.0.0.1/", "/a", "%2e")),
+        *(f"Title={path}" for path in ("a b", 'a"b', "a\nb", "..//127.0.0.1/", "\u00e4/", "a?b")),
+        *("no path", "=curves/", " =curves/", "a\x1bb=curves/", "a\u202eb=curves/"),
+    ],
+)
+def test_what_is_no_link_to_a_page_beside_this_one_is_refused(file: Path, text: str) -> None:
+    done = reported(file, "--see", text)
+    assert isinstance(done.exception, UsageError)
+    assert "is no link: write TITLE=PATH" in str(done.exception)
+    assert not (file.parent / "page").exists()
+
+
+def test_a_links_title_is_text_and_no_markup(file: Path) -> None:
+    assert reported(file, "--see", "<script>alert(1)</script>=a/").exit_code == 0
+    page = (file.parent / "page/index.html").read_text(encoding="utf-8")
+    assert '<a href="a/">&lt;script&gt;alert(1)&lt;/script&gt;</a>' in page

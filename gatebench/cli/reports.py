@@ -21,7 +21,7 @@ Format = Literal["terminal", "md", "csv", "json"]
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0917 - options, which typer gives by name
     results: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -34,6 +34,13 @@ def report(
     form: Annotated[
         Format, typer.Option("--format", help="What is printed: the headline, all of it as Markdown, the cells.")
     ] = "terminal",
+    see: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A page beside this one to link to: TITLE=PATH; a language's code may be TITLE.",
+            show_default=False,
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Make index.html, report.md and tables/*.csv from a results file alone."""
@@ -43,7 +50,7 @@ def report(
     for path in paths:
         if _is_gates(path):
             raise UsageError(f"{path} is a gate's, which has a page of its own: `gatebench gate {path}` judges it.")
-    built = reports.build(paths, folder, lang)
+    built = reports.build(paths, folder, lang, see or ())
     _print(built, form, lang)
     if show:
         webbrowser.open(built.page.resolve().as_uri())

@@ -19,6 +19,7 @@ from gatebench.report.files import put, put_copy
 from gatebench.report.found import Found, find
 from gatebench.report.language import ENGLISH, LANGUAGES, language
 from gatebench.report.ledger import Headline
+from gatebench.report.links import link
 
 __all__ = ["LANGUAGES", "Built", "Headline", "build"]
 
@@ -40,18 +41,18 @@ class Built:
     notices: tuple[str, ...]  # what was found wrong with the file and worked around
 
 
-def build(paths: Path | Sequence[Path], out: Path, lang: str = ENGLISH) -> Built:
+def build(paths: Path | Sequence[Path], out: Path, lang: str = ENGLISH, see: Sequence[str] = ()) -> Built:
     """Read a results file, or several of one machine, and write index.html, report.md and tables/ into `out`.
 
-    The same files give the same bytes. UsageError where a file cannot be read, files do not fit together, `out`
-    cannot be written, or there is no page in `lang`.
+    `see` are the pages to link to, TITLE=PATH each. The same files give the same bytes. UsageError where a file
+    cannot be read, files do not fit together, `out` cannot be written, a link is none, or there is no page in `lang`.
     """
-    say = language(lang)
+    say, links = language(lang), [link(each) for each in see]
     files = [paths] if isinstance(paths, Path) else list(paths)
     session = joined([store.read(path) for path in files])
     found = find(session)
     copies = {TABLES / f"results{f'-{place}' if place else ''}.jsonl": path for place, path in enumerate(files)}
-    values = page.content(found, tuple(copy.as_posix() for copy in copies), say)
+    values = page.content(found, tuple(copy.as_posix() for copy in copies), say) | {"links": links}
     spoken = tables.capabilities(session)
     frames = {
         **({} if spoken.empty else {"capabilities": spoken}),

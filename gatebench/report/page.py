@@ -13,7 +13,7 @@ from gatebench.claims import DECIDED, SILENT
 from gatebench.metrics import TABLE, blocks
 from gatebench.model import Load, Session
 from gatebench.own import NAME as OWN_SCENARIO
-from gatebench.report import choosing, curves, exploring, factors, ledger, setup, templating, waterfall
+from gatebench.report import across, choosing, curves, exploring, factors, ledger, setup, templating, waterfall
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.ledger import Measured, PublishedTable, Row
@@ -43,6 +43,7 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
         "tiles": ledger.tiles(published),
         "published": published,
         "forests": factors.forests(found, say) if published else (),
+        "across": across.across(found, say),
         "falls": waterfall.falls(found, say),
         "curves": drawn,
         "questions": choosing.questions(found, say),

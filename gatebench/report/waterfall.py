@@ -179,7 +179,7 @@ def _of_layers(found: Found, ladders: Sequence[Ladder], say: Language) -> str:
     return " ".join(said)
 
 
-def _of_order(ladders: Sequence[Ladder], own: str, side: str, say: Language) -> str:
+def _of_order(ladders: Sequence[Ladder], pair: str, side: str, say: Language) -> str:
     """Say who adds least and most above the server, and where the headline's framework stands."""
     costs = {each.stack: above_server(each) for each in ladders}
     ranked = sorted(ladders, key=lambda each: _known(costs[each.stack]).value)
@@ -193,7 +193,8 @@ def _of_order(ladders: Sequence[Ladder], own: str, side: str, say: Language) -> 
         most=most,
         much=line(costs[most], UNIT, say),
     )
-    if own not in costs:
+    own = pair if pair in costs else next((each for each in costs if _app(each) == _app(pair)), None)
+    if own is None:
         return said
     where = places(ranked, _cheaper)[[each.stack for each in ranked].index(own)]
     mine = say(
@@ -204,6 +205,10 @@ def _of_order(ladders: Sequence[Ladder], own: str, side: str, say: Language) -> 
         count=len(ranked),
     )
     return f"{said} {mine}"
+
+
+def _app(stack: str) -> str:
+    return stack.partition("+")[0]
 
 
 def _cheaper(one: Ladder, other: Ladder) -> int:
