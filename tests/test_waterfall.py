@@ -154,6 +154,32 @@ def test_a_server_that_differs_in_more_than_loop_and_parser_is_no_control() -> N
     assert "nothing else changed" not in controlled(pool_size=64).sentence
 
 
+def spoken_by(servers: Mapping[str, float]) -> str:
+    """Give the sentence of a ladder beside which bare callables ran on more servers, in a part of their own."""
+    parts = [
+        part("attribution.ladder", tuple(LADDER), ["plain closed(64)"]),
+        part("servers.order", tuple(servers), ["plain closed(64)"]),
+    ]
+    truth = Truth(cost_us=lambda stack, scenario, size: {**servers, **LADDER}[stack], noise=0.0)
+    return falls(find(sessions.session(parts=parts, truth=truth)), SAY)[0].sentence
+
+
+def test_a_server_that_speaks_both_interfaces_tells_what_they_cost_themselves() -> None:
+    said = spoken_by({"raw_wsgi+granian-wsgi": 16.0, "raw_asgi+granian-asgi": 26.0})
+    assert re.search(r"granian speaks both interfaces: there a bare callable took 16[.0]* µs[^,]* a request", said)
+    assert re.search(r"on WSGI and 26[.0]* µs[^,]* on ASGI, 10[.0]* µs[^,]* apart \(part servers\.order\)\.", said)
+
+
+def test_two_servers_of_one_interface_each_or_a_framework_do_not_speak_both() -> None:
+    for one, other in (
+        ("raw_wsgi+granian-wsgi", "raw_asgi+hypercorn"),
+        ("raw_wsgi+granian-wsgi", "raw_asgi+other-asgi"),
+        ("flask+granian-wsgi", "raw_asgi+granian-asgi"),
+        ("raw_wsgi+waitress", "raw_asgi+uvicorn"),
+    ):
+        assert "speaks both" not in spoken_by({one: 16.0, other: 26.0})
+
+
 def test_a_ladder_of_few_blocks_is_marked() -> None:
     few, many = (
         fallen(part("attribution.ladder", tuple(LADDER), ["plain closed(64)"], blocks=blocks), LADDER)[0].few

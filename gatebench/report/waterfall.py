@@ -5,26 +5,25 @@ Knows ladders. Must not know cells or how a page looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
-from gatebench.attribution import CORNERS, COST, DRIVER, LAYERS, PLAIN, SERVER, SERVICE, above_by_block, above_server
+from gatebench.attribution import CORNERS, DRIVER, LAYERS, SERVER, SERVICE, above_by_block, above_server
 from gatebench.claims import LIKES
-from gatebench.model import AnyInterface, Estimate, Ladder, Rung, Setting
+from gatebench.model import AnyInterface, Estimate, Ladder, Rung
+from gatebench.report.bare import beneath
 from gatebench.report.drawing.steps import Stair, Step, seen_to, stairs
 from gatebench.report.found import Found
 from gatebench.report.language import Language
-from gatebench.report.setup import spelled
 from gatebench.report.wording import Grid, Picture, Shown, line, place, shown
 from gatebench.stats import difference
-from gatebench.tables import Measure, places
+from gatebench.tables import places
 
 UNIT = "µs"
 PAIR = LIKES[1]
 SIDES: dict[str, AnyInterface] = dict(zip(CORNERS, ("wsgi", "wsgi", "asgi", "asgi"), strict=True))  # the apps'
-INSIDE = ("loop", "parser")  # settings that say what a server is made of
 MANY = 4  # frameworks of an interface beside each other, from which on their order is worth a sentence
 
 
@@ -245,7 +244,7 @@ def _of_pair(found: Found, wsgi: Ladder, asgi: Ladder, say: Language) -> str:
     if SERVER not in first.split(", "):
         return f"{said} {most}"
     bare = wsgi.rungs[0].stacks[0], asgi.rungs[0].stacks[0]
-    return " ".join([said, most, *_servers(found, bare, say), *_controlled(found, wsgi.load, bare, say)])
+    return " ".join([said, most, *beneath(found, wsgi.load, bare, say)])
 
 
 def _served(ladder: Ladder) -> bool:
@@ -259,62 +258,6 @@ def _of_cpu(ladder: Ladder, say: Language) -> str:
     if _served(ladder):
         return say("{cost} of CPU, the services' included,", cost=cost)
     return say("{cost} of the server's CPU", cost=cost)
-
-
-def _settings(found: Found, stack: str) -> Mapping[str, Setting]:
-    return found.session.stacks.get(stack, {}).get("settings", {})
-
-
-def _servers(found: Found, bare: tuple[str, str], say: Language) -> Iterator[str]:
-    """Say in which settings the servers of two bare callables differ, of those that both have."""
-    wsgi, asgi = (_settings(found, stack) for stack in bare)
-    if differ := [name for name in sorted(wsgi.keys() & asgi.keys()) if wsgi[name] != asgi[name]]:
-        yield say(
-            "Their servers' settings differ in: {settings}.",
-            settings=say(", ").join(
-                say(
-                    "{setting} ({wsgi} on WSGI, {asgi} on ASGI)",
-                    setting=name,
-                    wsgi=spelled(wsgi[name], say),
-                    asgi=spelled(asgi[name], say),
-                )
-                for name in differ
-            ),
-        )
-
-
-def _controlled(found: Found, load: str, bare: tuple[str, str], say: Language) -> Iterator[str]:
-    """Say what ASGI's bare callable costs on a server that differs from its own in loop and parser alone.
-
-    It tells how much of the server's step is theirs. Of any part in which both ran.
-    """
-    for measure in found.measures:
-        if (measure.scenario, measure.load) == (PLAIN, load):
-            yield from _beside(found, measure, bare, say)
-
-
-def _beside(found: Found, measure: Measure, bare: tuple[str, str], say: Language) -> Iterator[str]:
-    cells = {cell.key.stack: cell for cell in measure.cells if cell.estimate(COST)}
-    own, app = _settings(found, bare[1]), bare[1].partition("+")[0]
-    if bare[1] not in cells or not own:
-        return
-    for stack, cell in cells.items():
-        other = _settings(found, stack)
-        differ = {name for name in own.keys() | other.keys() if own.get(name) != other.get(name)}
-        if stack.partition("+")[0] == app and differ and differ <= {*INSIDE}:
-            told = [each for each in (bare[1], bare[0]) if each in cells]
-            yield say(
-                "With {settings}, and nothing else changed, {stack} took {cost} a request, beside {others} (part "
-                "{part}).",
-                settings=say(", ").join(f"{name}={spelled(other.get(name), say)}" for name in sorted(differ)),
-                stack=stack,
-                cost=line(cell.estimate(COST), UNIT, say),
-                others=say(", ").join(
-                    say("{cost} on {stack}", stack=each, cost=line(cells[each].estimate(COST), UNIT, say))
-                    for each in told
-                ),
-                part=measure.part,
-            )
 
 
 def _of_swaps(ladder: Ladder, say: Language) -> str:
