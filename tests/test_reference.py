@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import shlex
+from itertools import pairwise
+from os.path import normpath
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from gatebench import plan, store
-from gatebench.report import build
+from gatebench.report import LANGUAGES, build
 
 FOLDER = Path(__file__).parent.parent / "results" / "reference"
-PLANS = {"flagship": "flagship", "full": "full", "curves": "curves"}  # file -> plan
+PLANS = ("flagship", "full", "curves", "ladders")  # each in a file of its name
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -21,7 +24,7 @@ def test_a_reference_session_is_whole_and_was_measured_from_a_clean_tree(name: s
     assert not session.interrupted
     assert session.notices == ()
     assert session.backend == "process"
-    assert session.plan.name == PLANS[name]
+    assert session.plan.name == name
     assert len(session.runs) == len(plan.trials(session.plan))
     for commit in (session.commit, *session.resumed):
         assert commit is not None
@@ -41,11 +44,36 @@ def test_a_reference_session_gives_a_page_with_figures(name: str, tmp_path: Path
     assert built.page.stat().st_size < 2_000_000
 
 
-def test_what_is_published_is_made_from_files_that_are_there(root: Path) -> None:
-    workflow = (root / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
-    files = set(re.findall(r"report (results/\S+\.jsonl)", workflow))
-    assert len(files) == 2
-    for name in files:
-        assert (root / name).is_file()
-        for out in re.findall(rf"report {re.escape(name)} --out (\S+)\n", workflow):
-            assert f"report {name} --out {out}/zh-Hant --lang zh-Hant" in workflow
+def published(root: Path) -> dict[str, tuple[list[str], str, list[str]]]:
+    """Give the pages of the workflow: from which files each is made, in which language, what it links to."""
+    workflow = YAML(typ="safe", pure=True).load((root / ".github" / "workflows" / "pages.yml").read_text("utf-8"))
+    made = {}
+    for step in workflow["jobs"]["build"]["steps"]:
+        words = shlex.split(step.get("run", ""))
+        if "report" in words:
+            options = list(pairwise(words))
+            out = next(value for name, value in options if name == "--out")
+            lang = next((value for name, value in options if name == "--lang"), "en")
+            links = [value.rpartition("=")[2] for name, value in options if name == "--see"]
+            made[f"{out}/index.html"] = [word for word in words if word.endswith(".jsonl")], lang, links
+    return made
+
+
+def test_what_is_published_is_made_from_files_that_are_there_in_both_languages(root: Path) -> None:
+    pages = published(root)
+    assert pages
+    sources = {lang: sorted(files for files, of, _ in pages.values() if of == lang) for lang in LANGUAGES}
+    assert sources["en"] == sources["zh-Hant"]
+    assert all((root / file).is_file() for files, _, _ in pages.values() for file in files)
+
+
+def test_every_published_page_is_reached_from_the_first_and_no_link_is_dead(root: Path) -> None:
+    pages = published(root)
+    reached, ahead = set(), ["site/index.html"]
+    while ahead:
+        page = ahead.pop()
+        assert page in pages, page
+        if page not in reached:
+            reached.add(page)
+            ahead += [normpath(f"{Path(page).parent}/{path}") for path in pages[page][2]]
+    assert reached == {*pages}
