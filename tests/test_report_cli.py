@@ -126,7 +126,7 @@ def test_a_page_links_to_those_that_lie_beside_it(file: Path) -> None:
     assert '<a href="curves/index.html">Load curves</a>' in page
     assert '<a href="../zh-Hant/index.html#explore" lang="zh-Hant" hreflang="zh-Hant">繁體中文</a>' in page
     assert reported(file).exit_code == 0
-    assert 'class="beside"' not in (file.parent / "page/index.html").read_text(encoding="utf-8")
+    assert 'class="further"' not in (file.parent / "page/index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

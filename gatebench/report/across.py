@@ -27,6 +27,7 @@ class Across:
     title: str
     sentence: str
     grid: Grid
+    parts: frozenset[str]  # whose ladders these are
 
 
 def across(found: Found, say: Language) -> tuple[Across, ...]:
@@ -68,6 +69,7 @@ def _across(found: Found, ladders: Sequence[Ladder], say: Language) -> Across:
     servers = sorted(bare, key=lambda server: cost.value if (cost := bare[server]) else 0.0)
     return Across(
         title=title,
+        parts=frozenset(each.part for each in ladders),
         sentence=" ".join(_said(bare, added, HEADLINE.get(like.side, ""), say)),
         grid=Grid(
             title=say("{title}: CPU a request", title=title),

@@ -28,7 +28,7 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
     session = found.session
     valid = sum(run.status == "ok" for run in session.runs)
     # Nobody published anything about an app of one's own.
-    drawn = curves.curves(found, say)
+    drawn, beside = curves.curves(found, say), across.across(found, say)
     anchors = {each.title: each.anchor for each in drawn}
     published = () if {*session.scenarios} == {OWN_SCENARIO} else ledger.tables(found, say, anchors)
     measured = [(row, each) for table in published for row in table.rows for each in row.measured]
@@ -43,7 +43,8 @@ def content(found: Found, sources: Sequence[str], say: Language) -> dict[str, An
         "tiles": ledger.tiles(published),
         "published": published,
         "forests": factors.forests(found, say) if published else (),
-        "across": across.across(found, say),
+        "across": beside,
+        "folded": {part for each in beside for part in each.parts},
         "falls": waterfall.falls(found, say),
         "curves": drawn,
         "questions": choosing.questions(found, say),

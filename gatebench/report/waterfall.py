@@ -32,6 +32,7 @@ class Fall:
     """Ladders of one part, scenario and load."""
 
     anchor: str
+    part: str
     title: str
     few: bool  # whether it has fewer blocks than it would need
     sentence: str
@@ -64,6 +65,7 @@ def _fall(found: Found, at: int, group: Sequence[Ladder], say: Language) -> Fall
     ladders = sorted(group, key=lambda each: (each.side != "wsgi", each.total_us is None, _cost(each)))
     return Fall(
         anchor=name,
+        part=like.part,
         title=title,
         few=any(each.total_us.few for each in ladders if each.total_us),
         sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(found, ladders, say),
