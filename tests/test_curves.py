@@ -21,8 +21,9 @@ from gatebench import report
 from gatebench.histogram import of_seconds
 from gatebench.metrics import show
 from gatebench.model import Estimate, Run, Session
-from gatebench.report import capacity, curves
-from gatebench.report.capacity import Capacity
+from gatebench.report import curves
+from gatebench.report.curves import capacity
+from gatebench.report.curves.capacity import Capacity
 from gatebench.report.drawing import svg
 from gatebench.report.drawing.axes import labelled, ticks, with_room, written
 from gatebench.report.drawing.lines import Line, Panel, Spot, lines
