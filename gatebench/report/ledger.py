@@ -114,6 +114,11 @@ class PublishedTable:
         return sum(row.lacking for row in self.rows)
 
     @property
+    def folded(self) -> bool:
+        """Whether it says nothing but what would measure it."""
+        return self.lacking > 0 and all(row.silent for row in self.rows)
+
+    @property
     def shared(self) -> str:
         """What is said of all its rows alike, where nothing was measured; empty where they differ."""
         reasons = {each.why for row in self.rows for each in row.measured}
