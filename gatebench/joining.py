@@ -30,12 +30,13 @@ def joined(sessions: Sequence[Session]) -> Session:
         _check(first, other)
     parts = {part.name: (part, session) for session in sessions for part in session.plan.parts}
     runs = [run for name, (_, session) in parts.items() for run in _of(session, name)]
+    titles = dict.fromkeys(session.plan.title for session in sessions)
     united: dict[str, Any] = {
         name: {key: value for each in sessions for key, value in getattr(each, name).items()} for name in UNITED
     }
     return replace(
         first,
-        plan=replace(first.plan, parts=tuple(part for part, _ in parts.values())),
+        plan=replace(first.plan, title="; ".join(titles), parts=tuple(part for part, _ in parts.values())),
         runs=tuple(replace(run, number=number, session=first.name) for number, run in enumerate(runs)),
         interrupted=any(session.interrupted for session in sessions),
         ended_at=None,  # it has no beginning and end of its own: what it took is the sum of its trials

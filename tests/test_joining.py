@@ -49,6 +49,11 @@ def test_it_is_said_which_parts_are_of_another_session(tmp_path: Path) -> None:
     assert sorted(kept) == ["results-1.jsonl", "results.jsonl"]
 
 
+def test_a_page_of_several_plans_has_the_titles_of_all() -> None:
+    other = replace(again(), plan=replace(again().plan, title="Curves"))
+    assert joined([FULL, other, again()]).plan.title == f"{FULL.plan.title}; Curves"
+
+
 def test_one_session_alone_is_itself() -> None:
     assert joined([FULL]) is FULL
 
