@@ -37,9 +37,13 @@ def across(found: Found, say: Language) -> tuple[Across, ...]:
     }
     groups: dict[tuple[str, str, str], list[Ladder]] = {}
     for each in found.ladders:
-        if each.part in alone and each.total_us:
+        if each.part in alone:
             groups.setdefault((each.scenario, each.load, each.side), []).append(each)
-    return tuple(_across(found, ladders, say) for ladders in groups.values() if len({*map(_server, ladders)}) > 1)
+    return tuple(
+        _across(found, ladders, say)
+        for ladders in groups.values()
+        if len({_server(each) for each in ladders if each.total_us}) > 1
+    )
 
 
 def _server(ladder: Ladder) -> str:
@@ -58,9 +62,10 @@ def _middle(added: Mapping[tuple[str, str], Estimate | None], app: str) -> float
 def _across(found: Found, ladders: Sequence[Ladder], say: Language) -> Across:
     like = ladders[0]
     side = like.side.upper()
-    bare = {_server(each): each.rungs[0].cost_us for each in ladders if each.rungs[0].name == SERVER}
-    added = {(_app(each), _server(each)): above_server(each) for each in ladders}
-    apps = sorted({_app(each) for each in ladders}, key=lambda app: _middle(added, app))
+    whole = [each for each in ladders if each.total_us]
+    bare = {_server(each): each.rungs[0].cost_us for each in whole if each.rungs[0].name == SERVER}
+    added = {(_app(each), _server(each)): above_server(each) for each in whole}
+    apps = sorted({_app(each) for each in whole}, key=lambda app: _middle(added, app))
     title = say(
         "{scenario}: what each framework adds, on every server of {side}",
         scenario=say.told(found.scenario(like.scenario)),
