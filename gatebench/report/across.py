@@ -62,7 +62,8 @@ def _middle(added: Mapping[tuple[str, str], Estimate | None], app: str) -> float
 def _across(found: Found, ladders: Sequence[Ladder], say: Language) -> Across:
     like = ladders[0]
     side = like.side.upper()
-    whole = [each for each in ladders if each.total_us]
+    # A bare callable has a figure of each ladder, over the blocks in which all of it is valid: the last has the most.
+    whole = sorted((each for each in ladders if each.total_us), key=lambda each: len(each.blocks))
     bare = {_server(each): each.rungs[0].cost_us for each in whole if each.rungs[0].name == SERVER}
     added = {(_app(each), _server(each)): above_server(each) for each in whole}
     apps = sorted({_app(each) for each in whole}, key=lambda app: _middle(added, app))
