@@ -14,6 +14,7 @@ from gatebench.model import Run, Session
 
 SAME = ("machine", "placement", "backend")  # of all sessions
 AGREE = ("stacks", "services", "scenarios", "waits")  # of what several of them have
+FEW = 4  # parts that are named one by one
 UNITED = (*AGREE, "ceilings", "tools", "surroundings", "declared")
 
 
@@ -56,7 +57,11 @@ def _told(first: Session, parts: Mapping[str, tuple[Any, Session]]) -> Iterator[
         if session is not first:
             by_session.setdefault(f"{session.name}, begun at {session.started_at}", []).append(name)
     for session_name, names in by_session.items():
-        yield f"Of the session {session_name}, are the parts {', '.join(names)}."
+        plans = {name.partition(".")[0] for name in names}
+        if len(names) > FEW and len(plans) == 1:
+            yield f"Of the session {session_name}, are {len(names)} parts of the plan {plans.pop()}."
+        else:
+            yield f"Of the session {session_name}, are the parts {', '.join(names)}."
 
 
 def _check(first: Session, other: Session) -> None:

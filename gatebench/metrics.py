@@ -318,6 +318,8 @@ def three(value: float, *, place: float = 0.0, bound: Bound = "") -> str:
         digits = max(-size, min(digits, -math.floor(math.log10(place))))
     if place > 0 or bound:
         rounded = _cut(value, digits, bound)
+        if digits == -size and abs(rounded) >= 10.0 ** (size + 1):
+            digits -= 1  # 0.97 to one digit is 1, not 1.0
     return f"{rounded:,.{max(0, digits)}f}"
 
 

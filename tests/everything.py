@@ -79,7 +79,7 @@ def parts(blocks: int = 6) -> list[Part]:
         ("files", "file", (GTHREAD, FASTAPI)),
     ):
         found.append(part(f"migration.{name}", stacks, (f"{scenario} closed(64)",), blocks=blocks))
-    return found
+    return [replace(each, title=f"The part {each.name}") for each in found]
 
 
 def truth() -> Truth:

@@ -49,6 +49,14 @@ def test_it_is_said_which_parts_are_of_another_session(tmp_path: Path) -> None:
     assert sorted(kept) == ["results-1.jsonl", "results.jsonl"]
 
 
+def test_many_parts_of_one_plan_are_counted_and_not_named() -> None:
+    parts = [sessions.part(f"ladders.{letter}", measures=("plain closed(64)",), blocks=2) for letter in "abcde"]
+    other = replace(sessions.session(parts=parts), name="other")
+    assert f"Of the session other, begun at {other.started_at}, are 5 parts of the plan ladders." in (
+        joined([FULL, other]).notices
+    )
+
+
 def test_a_page_of_several_plans_has_the_titles_of_all() -> None:
     other = replace(again(), plan=replace(again().plan, title="Curves"))
     assert joined([FULL, other, again()]).plan.title == f"{FULL.plan.title}; Curves"

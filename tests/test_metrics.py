@@ -331,3 +331,8 @@ def test_three_figures_are_within_half_a_percent_and_never_a_power_of_ten(size: 
     assert "e" not in text
     digits = text.replace(",", "").replace(".", "").lstrip("-0")
     assert len(digits.rstrip("0")) <= 3 <= len(digits)
+
+
+@pytest.mark.parametrize(("value", "place", "said"), [(-0.97, 5.5, "-1"), (0.7, 1.3, "0.7"), (0.97, 0.05, "0.97")])
+def test_an_end_near_zero_has_one_digit_also_where_it_is_rounded_up(value: float, place: float, said: str) -> None:
+    assert metrics.three(value, place=place) == said

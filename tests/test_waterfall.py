@@ -164,20 +164,52 @@ def spoken_by(servers: Mapping[str, float]) -> str:
     return falls(find(sessions.session(parts=parts, truth=truth)), SAY)[0].sentence
 
 
-def test_a_server_that_speaks_both_interfaces_tells_what_they_cost_themselves() -> None:
-    said = spoken_by({"raw_wsgi+granian-wsgi": 16.0, "raw_asgi+granian-asgi": 26.0})
-    assert re.search(r"granian speaks both interfaces: there a bare callable took 16[.0]* µs[^,]* a request", said)
-    assert re.search(r"on WSGI and 26[.0]* µs[^,]* on ASGI, 10[.0]* µs[^,]* apart \(part servers\.order\)\.", said)
+def test_every_program_that_serves_both_interfaces_is_told_with_all_its_servers() -> None:
+    said = spoken_by(
+        {
+            "raw_wsgi+granian-wsgi": 16.0,
+            "raw_asgi+granian-asgi": 26.0,
+            "raw_wsgi+gunicorn-sync": 220.0,
+            "raw_asgi+gunicorn-asgi": 75.0,
+            "raw_asgi+hypercorn": 170.0,
+        }
+    )
+    granian = (
+        r"granian serves both interfaces: a bare callable took 16[.0]* µs .* on raw_wsgi\+granian-wsgi, 26[.0]* µs"
+    )
+    gunicorn = (
+        r"gunicorn serves both interfaces: a bare callable took 220 µs .* on raw_wsgi\+gunicorn-sync, 75[.0]* µs"
+    )
+    assert re.search(granian, said)
+    assert re.search(gunicorn, said)
+    assert said.count("serves both") == 2
+    assert said.count("differs in more than the interface") == 1
 
 
-def test_two_servers_of_one_interface_each_or_a_framework_do_not_speak_both() -> None:
+def test_two_servers_of_one_interface_each_or_a_framework_are_no_program_that_serves_both() -> None:
     for one, other in (
         ("raw_wsgi+granian-wsgi", "raw_asgi+hypercorn"),
-        ("raw_wsgi+granian-wsgi", "raw_asgi+other-asgi"),
         ("flask+granian-wsgi", "raw_asgi+granian-asgi"),
         ("raw_wsgi+waitress", "raw_asgi+uvicorn"),
     ):
-        assert "speaks both" not in spoken_by({one: 16.0, other: 26.0})
+        assert "serves both" not in spoken_by({one: 16.0, other: 26.0})
+
+
+def test_what_lies_beneath_the_servers_step_is_told_once() -> None:
+    parts = [
+        part("attribution.ladder", tuple(LADDER), ["plain closed(64)", "db closed(64)"]),
+        part("servers.frameworks", tuple(LADDER), ["plain closed(64)"]),
+        part("servers.order", ("raw_wsgi+granian-wsgi", "raw_asgi+granian-asgi"), ["plain closed(64)"]),
+    ]
+    truth = Truth(cost_us=lambda stack, scenario, size: LADDER.get(stack, 20.0), noise=0.0)
+    made = falls(find(sessions.session(parts=parts, truth=truth)), SAY)
+    assert [each.sentence.count("serves both") for each in made] == [1, *[0] * (len(made) - 1)]
+    assert len(made) == 3
+
+
+def test_who_is_not_told_apart_from_the_least_is_named_with_it() -> None:
+    said = of_frameworks(noise=0.0, falcon=130.0).sentence
+    assert re.search(r"least is added by bottle\S+ with .*, falcon\S+ with .*; most by django", said)
 
 
 def test_a_ladder_of_few_blocks_is_marked() -> None:
@@ -190,7 +222,7 @@ def test_a_ladder_of_few_blocks_is_marked() -> None:
 
 def test_the_sentence_of_many_frameworks_says_where_that_of_the_headline_stands() -> None:
     found = of_frameworks()
-    order = r"On WSGI, above server and interface, bottle\S+ adds least of 4, [\d.]+ µs .*, and django\S+ most, "
+    order = r"Of 4 on WSGI, above server and interface least is added by bottle\S+ with [\d.]+ µs .*; most by django"
     assert re.search(order, found.sentence)
     assert re.search(r"flask\+gunicorn-gthread adds 1[12]\d µs .*: place 3 of 4 from the least", found.sentence)
     assert "On ASGI" not in found.sentence  # one framework has no order

@@ -8,24 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gatebench.attribution import COST, PLAIN
-from gatebench.model import Estimate, Setting
+from gatebench.model import Setting
 from gatebench.report.found import Found
 from gatebench.report.language import Language
 from gatebench.report.setup import spelled
 from gatebench.report.wording import line
-from gatebench.stats import difference
 from gatebench.tables import Cell, Measure
 
 UNIT = "µs"
 INSIDE = ("loop", "parser")  # settings that say what a server is made of
-ENDS = ("-wsgi", "-asgi")  # of a server's names, where one program serves both interfaces
 
 
 def beneath(found: Found, load: str, bare: tuple[str, str], say: Language) -> Iterator[str]:
     """Say how two servers differ, one of each interface, given by their bare callables, and what that tells.
 
-    First the settings; then what a server costs that differs from the second in loop and parser alone; then what the
-    two interfaces cost on a server that speaks both. Of any part in which both ran.
+    First the settings; then what a server costs that differs from the second in loop and parser alone; then what both
+    interfaces cost on every program that serves both. Of any part in which they ran.
     """
     yield from _servers(found, bare, say)
     measures = [each for each in found.measures if (each.scenario, each.load) == (PLAIN, load)]
@@ -86,33 +84,29 @@ def _controlled(found: Found, measure: Measure, bare: tuple[str, str], say: Lang
 
 
 def _both(measure: Measure, bare: tuple[str, str], say: Language) -> Iterator[str]:
-    """Say what the bare callables of both interfaces cost on one server that speaks both."""
-    cells = {cell.key.stack: cell for cell in measure.cells}
+    """Say what the bare callables of both interfaces cost on every program that serves both."""
     apps = [stack.partition("+")[0] for stack in bare]
-    servers = [{_program(stack, app, end): stack for stack in cells} for app, end in zip(apps, ENDS, strict=True)]
-    for server in sorted({*servers[0]} & {*servers[1]} - {""}):
-        wsgi, asgi = (cells[each[server]] for each in servers)
-        if apart := _apart(wsgi, asgi):
-            yield say(
-                "{server} speaks both interfaces: there a bare callable took {wsgi} a request on WSGI and {asgi} on "
-                "ASGI, {apart} apart (part {part}).",
-                server=server,
-                wsgi=line(wsgi.estimate(COST), UNIT, say),
-                asgi=line(asgi.estimate(COST), UNIT, say),
-                apart=line(apart, UNIT, say),
-                part=measure.part,
-            )
+    programs: dict[str, list[Cell]] = {}
+    for cell in measure.cells:
+        app, _, server = cell.key.stack.partition("+")
+        if app in apps and cell.estimate(COST):
+            programs.setdefault(_program(server), []).append(cell)
+    both = {name: cells for name, cells in programs.items() if len({cell.interface for cell in cells}) > 1}
+    for name, cells in both.items():
+        costs = (
+            say("{cost} on {stack}", stack=cell.key.stack, cost=line(cell.estimate(COST), UNIT, say))
+            for cell in cells
+        )
+        yield say(
+            "{program} serves both interfaces: a bare callable took {costs} (part {part}).",
+            program=name,
+            costs=say(", ").join(costs),
+            part=measure.part,
+        )
+    if both:
+        yield say("What serves them there differs in more than the interface: in loop, threads or parser.")
 
 
-def _program(stack: str, app: str, end: str) -> str:
-    """Give the program that a stack of this app is served by, if its name is one of two; empty otherwise."""
-    name, _, server = stack.partition("+")
-    return server.removesuffix(end) if name == app and server.endswith(end) else ""
-
-
-def _apart(wsgi: Cell, asgi: Cell) -> Estimate | None:
-    """Give what the dearer takes above the other, block by block."""
-    costs = wsgi.values(COST), asgi.values(COST)
-    both = sorted(costs[0].keys() & costs[1].keys())
-    less, more = sorted(costs, key=lambda values: sum(values[block] for block in both))
-    return difference([(less[block], more[block]) for block in both])
+def _program(server: str) -> str:
+    """Give the program of a server's name: `gunicorn` of `gunicorn-gthread`."""
+    return server.partition("[")[0].partition("-")[0]

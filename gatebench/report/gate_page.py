@@ -198,6 +198,9 @@ def _facts(session: Session, gate: Gate) -> Iterator[tuple[str, str]]:
     yield "Started", session.started_at
     yield "Lasted", _lasted(session)
     yield "Seed", str(session.plan.seed)
+    if (base := session.base_from) is not None:
+        commit = base.commit or "not known"
+        yield "Session of base", f"{base.name}, started {base.started_at}, seed {base.seed}, commit {commit}"
     for part in [each for each in session.plan.parts if each.name == GATE]:
         yield "Window", _window(part)
     yield "Time allowed", f"{gate.budget_s:g} s" if gate.budget_s else "—"

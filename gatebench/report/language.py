@@ -8,7 +8,7 @@ pages.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -50,6 +50,10 @@ class Language:
     def __call__(self, text: str, /, **blanks: Any) -> str:
         """Say a sentence of the page's, its blanks filled in; in English where the catalogue lacks it."""
         return self.own.get(text, text).format(**blanks) if blanks else self.own.get(text, text)
+
+    def sentences(self, said: Iterable[str]) -> str:
+        """Put sentences behind each other; Chinese has no space between them."""
+        return ("" if self.code == "zh-Hant" else " ").join(said)
 
     def told(self, text: str) -> str:
         """Say what another room made."""

@@ -30,7 +30,7 @@ def link(text: str) -> Link:
     title, _, path = (part.strip() for part in text.rpartition("="))
     if not title or not title.isprintable() or not _BESIDE.fullmatch(path):
         raise UsageError(
-            f"--see {text!r} is no link: write TITLE=PATH, the path of a page that lies beside this one, as in "
-            "'Load curves=curves/'."
+            f"--see {text!r} is no link: write TITLE=PATH, the path of a page that lies beside this one, of plain "
+            "letters, digits, '.', '_', '~', '-' and '/', as in 'Load curves=curves/'."
         )
     return Link(title=_NAMES.get(title, title), path=path, lang=title if title in _NAMES else None)

@@ -153,7 +153,7 @@ def _summary(session: Session, valid: int, published: Sequence[PublishedTable], 
         same = [each for each in found if (each.first.wsgi_stack, each.first.asgi_stack) == pair]
         said.append(say("How many times better {asgi} did than {wsgi}:", asgi=pair[1], wsgi=pair[0]))
         said.append(say("{rows}.", rows=say(", ").join(_said(each.row, each.first, say) for each in same)))
-    return " ".join(said)
+    return say.sentences(said)
 
 
 def _said(row: Row, each: Measured, say: Language) -> str:

@@ -68,7 +68,7 @@ def _fall(found: Found, at: int, group: Sequence[Ladder], say: Language) -> Fall
         part=like.part,
         title=title,
         few=any(each.total_us.few for each in ladders if each.total_us),
-        sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(found, ladders, say),
+        sentence=_of_swaps(like, say) if _swaps(like) else _of_layers(found, ladders, say, first=not at),
         picture=_picture(name, title, ladders, say),
         grid=_grid_of_swaps(title, like, say) if _swaps(like) else _grid(title, ladders, say),
         why=tuple(dict.fromkeys(_why(ladders))),
@@ -169,43 +169,47 @@ def _why(ladders: Sequence[Ladder]) -> Iterator[str]:
         yield from (f"{rung.name}: {rung.note}" for rung in each.rungs if rung.note)
 
 
-def _of_layers(found: Found, ladders: Sequence[Ladder], say: Language) -> str:
+def _of_layers(found: Found, ladders: Sequence[Ladder], say: Language, *, first: bool) -> str:
+    """Say what the headline's pair cost, what lies beneath it in the `first` of a page, and who adds what."""
     by_stack = {each.stack: each for each in ladders if each.total_us}
     paired = {*PAIR} <= by_stack.keys()
-    said = [_of_pair(found, by_stack[PAIR[0]], by_stack[PAIR[1]], say)] if paired else []
+    said = [_of_pair(found, by_stack[PAIR[0]], by_stack[PAIR[1]], say, first=first)] if paired else []
     for side, own in zip(("wsgi", "asgi"), PAIR, strict=True):
         known = [each for each in by_stack.values() if each.side == side and above_by_block(each)]
         if len(known) >= (MANY if paired else 2):
             said.append(_of_order(known, own, side.upper(), say))
-    return " ".join(said)
+    return say.sentences(said)
 
 
 def _of_order(ladders: Sequence[Ladder], pair: str, side: str, say: Language) -> str:
     """Say who adds least and most above the server, and where the headline's framework stands."""
     costs = {each.stack: above_server(each) for each in ladders}
     ranked = sorted(ladders, key=lambda each: _known(costs[each.stack]).value)
-    least, most = ranked[0].stack, ranked[-1].stack
+    placed = dict(zip((each.stack for each in ranked), places(ranked, _cheaper), strict=True))
+
+    def those(stacks: Sequence[str]) -> str:
+        return say(", ").join(
+            say("{stack} with {cost}", stack=each, cost=line(costs[each], UNIT, say)) for each in stacks
+        )
+
     said = say(
-        "On {side}, above server and interface, {least} adds least of {count}, {little}, and {most} most, {much}.",
+        "Of {count} on {side}, above server and interface least is added by {least}; most by {most}.",
         side=side,
         count=len(ranked),
-        least=least,
-        little=line(costs[least], UNIT, say),
-        most=most,
-        much=line(costs[most], UNIT, say),
+        least=those([stack for stack, (first, _) in placed.items() if first == 1]),
+        most=those([stack for stack, (_, last) in placed.items() if last == len(ranked)]),
     )
     own = pair if pair in costs else next((each for each in costs if _app(each) == _app(pair)), None)
     if own is None:
         return said
-    where = places(ranked, _cheaper)[[each.stack for each in ranked].index(own)]
     mine = say(
         "{stack} adds {cost}: place {place} of {count} from the least.",
         stack=own,
         cost=line(costs[own], UNIT, say),
-        place=place(*where),
+        place=place(*placed[own]),
         count=len(ranked),
     )
-    return f"{said} {mine}"
+    return say.sentences([said, mine])
 
 
 def _app(stack: str) -> str:
@@ -221,7 +225,7 @@ def _cheaper(one: Ladder, other: Ladder) -> int:
     return (found.low > 0) - (found.high < 0)
 
 
-def _of_pair(found: Found, wsgi: Ladder, asgi: Ladder, say: Language) -> str:
+def _of_pair(found: Found, wsgi: Ladder, asgi: Ladder, say: Language, *, first: bool) -> str:
     sides = [{rung.name: rung.cost_us for rung in each.rungs if rung.cost_us} for each in (wsgi, asgi)]
     both = [name for name in sides[0] if name in sides[1]]
     alike = _served(wsgi) == _served(asgi)
@@ -235,18 +239,18 @@ def _of_pair(found: Found, wsgi: Ladder, asgi: Ladder, say: Language) -> str:
     steps = sorted(both, key=lambda name: -abs(sides[1][name].value - sides[0][name].value))
     if not steps:
         return said
-    first = steps[0]
-    cost = [line(side[first], UNIT, say) for side in sides]
+    widest = steps[0]
+    cost = [line(side[widest], UNIT, say) for side in sides]
     most = say(
         "Where they differ most is {layer}: {wsgi_cost} on WSGI, {asgi_cost} on ASGI.",
-        layer=_layer(first, say),
+        layer=_layer(widest, say),
         wsgi_cost=cost[0],
         asgi_cost=cost[1],
     )
-    if SERVER not in first.split(", "):
-        return f"{said} {most}"
+    if not first or SERVER not in widest.split(", "):
+        return say.sentences([said, most])
     bare = wsgi.rungs[0].stacks[0], asgi.rungs[0].stacks[0]
-    return " ".join([said, most, *beneath(found, wsgi.load, bare, say)])
+    return say.sentences([said, most, *beneath(found, wsgi.load, bare, say)])
 
 
 def _served(ladder: Ladder) -> bool:
@@ -296,7 +300,7 @@ def _of_swaps(ladder: Ladder, say: Language) -> str:
         server=of_server,
         framework=of_framework,
     )
-    return f"{measured} {steps} {shares}"
+    return say.sentences([measured, steps, shares])
 
 
 def _signed(estimate: Estimate | None, say: Language) -> str:

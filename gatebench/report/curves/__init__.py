@@ -51,7 +51,7 @@ def _looks_as(label: str, made: Made) -> str:
 
 
 def _drawn(anchor: str, made: Made, given: Mapping[str, Look], say: Language) -> Curve:
-    caption = say("{title}. {text}", title=made.title, text=" ".join(made.caption))
+    caption = say("{title}. {text}", title=made.title, text=say.sentences(made.caption))
     own = {line.label: given[_looks_as(line.label, made)] for panel in made.panels for line in panel.lines}
     return Curve(
         anchor=anchor,

@@ -178,15 +178,17 @@ def limits(found: Found, scenario: str) -> tuple[int, ...]:
     return tuple(sorted({*LIMITS_MS, *(load.size for load in loads if load.kind == "search")}))
 
 
-def grid(found: Found, scenario: str, held: Mapping[str, Mapping[int, Cell]], say: Language) -> Grid | None:
-    """Give the capacities of all stacks at all limits as a table; None where none is known."""
+def grid(
+    found: Found, scenario: str, title: str, held: Mapping[str, Mapping[int, Cell]], say: Language
+) -> Grid | None:
+    """Give the capacities of all stacks at all limits as a table under a figure's title; None where none is known."""
     asked = limits(found, scenario)
     made = {stack: capacities(found, scenario, stack, cells) for stack, cells in held.items()}
     known = {stack: [each.get(limit) for limit in asked] for stack, each in made.items()}
     if not any(_tells(one) for each in known.values() for one in each):
         return None
     return Grid(
-        title=say("{scenario}: highest rate by the limit on p99", scenario=say.told(found.scenario(scenario))),
+        title=say("{title}: highest rate by the limit on p99", title=title),
         corner=say("Stack"),
         heads=tuple(say("p99 below {limit}", limit=f"{limit:,} ms") for limit in asked),
         rows=tuple((stack, tuple(_said(one, say) for one in each)) for stack, each in known.items()),

@@ -59,7 +59,7 @@ def of_rates(found: Found, say: Language) -> Iterator[Made]:
             ],
             grids=[table(title, held, metric, [], say) for metric in (*TIMES_OF, "cpu_share")],
             notes=[*_whys(found, part, scenario), *capacity.unmeasured(lacking, capacity.P99)],
-            capacities=capacity.grid(found, scenario, held, say),
+            capacities=capacity.grid(found, scenario, title, held, say),
         )
 
 
