@@ -278,7 +278,8 @@ def test_figures_are_well_formed_whatever_stacks_are_called(tmp_path: Path) -> N
     part = sessions.part("rules.crud", (SYNC, FASTAPI), [f"crud closed({size})" for size in (1, 16, 64)], blocks=2)
     spell = {SYNC: EVIL[0], FASTAPI: EVIL[1]}
     session = sessions.session(parts=[part], spoil=lambda run: replace(run, stack=spell[run.stack]))
-    _, text = built(tmp_path, session)
+    spelled = replace(part, stacks=tuple(spell[stack] for stack in part.stacks))
+    _, text = built(tmp_path, replace(session, plan=replace(session.plan, parts=(spelled,))))
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
     assert len(drawn) == 1
     written = " ".join(element.text or "" for svg in drawn for element in ET.fromstring(svg).iter("text"))
@@ -422,7 +423,7 @@ def test_a_curve_has_its_values_as_a_table_with_sizes_down_and_stacks_and_factor
     whole: tuple[Built, str],
 ) -> None:
     section = section_of(whole[1], "curves")
-    title = "wait: Flask on Gunicorn against FastAPI on Uvicorn, matched: Requests per second"
+    title = "wait: The part rules.concurrency: Requests per second"
     assert title in section
     assert "2,000" in section.split(title)[1]
     assert f"{FASTAPI} against {GTHREAD}" in section
