@@ -19,7 +19,7 @@ from gatebench.backends.resources import at_rest
 from gatebench.backends.services import Services
 from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
-from gatebench.errors import GatebenchError, UsageError
+from gatebench.errors import ContractError, GatebenchError, UsageError
 from gatebench.model import AnyStack, Placement, Service, Stack
 from gatebench.parties import Parties
 from gatebench.run import DATE_STEP_S, spoken
@@ -42,6 +42,7 @@ class Checked:
     needs: str | None = None  # what this machine lacks, so that it was not started
     problem: str | None = None  # why it could not be started
     misdeclared: bool = False  # the problem is in what was declared, not in the machine
+    unready: bool = False  # the problem is that it answered, but not as one that is ready
 
     def verdict(self, route: str) -> str:
         """Say of a route, in a word, what came of it."""
@@ -167,7 +168,8 @@ class _Visitor:
                 checked = replace(checked, ready_s=serving.ready_s, memory_bytes=memory)
                 return replace(checked, outcome=self._outcome(stack, serving, seed, checked.unasked))
         except GatebenchError as error:
-            return replace(checked, problem=str(error), misdeclared=isinstance(error, UsageError))
+            misdeclared, unready = isinstance(error, UsageError), isinstance(error, ContractError)
+            return replace(checked, problem=str(error), misdeclared=misdeclared, unready=unready)
 
     def _driver(self, stack: AnyStack) -> str | None:
         """Say what the service of a chosen driver needs, where this machine lacks it: the stack is about that."""

@@ -31,6 +31,7 @@ CONTENTS = "contents.txt"  # what an environment held when it was whole
 FORM = b"6"  # of what an environment holds beside its packages; another one is built where it changes
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\\n]+)( ; [^\\\n]+?)? *\\?$", re.MULTILINE)  # a line of a lock
 RESOLVED = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--quiet")
+DEAD = re.compile(r"Failed to inspect Python interpreter[^`]*`([^`]+)`(?:.*?\[stderr\]\s*([^\n]+))?", re.DOTALL)
 ASK_VERSION = "import platform; print(platform.python_version())"
 
 
@@ -222,6 +223,12 @@ def _uv(*words: str) -> str:
         raise MachineError(f"uv took more than {TIMEOUT_S:.0f} s; see that the package index answers.") from error
     if done.returncode == 0:
         return done.stdout
+    if dead := DEAD.search(done.stderr):  # as a shim of pyenv is, for a version that is not switched on
+        program, why = dead[1], f" ({dead[2].strip().rstrip('.')})" if dead[2] else ""
+        raise MachineError(
+            f"{program} does not start{why}: put the bin folder of a {Path(program).name} that does first on "
+            "PATH, or choose --backend container."
+        )
     said = " ".join(done.stderr.split())[-600:]
     if "No interpreter found" in said:
         raise MachineError(f"{said} Install it, let the plan's 'python' out, or choose --backend container.")

@@ -65,7 +65,7 @@ class Conductor:
         A stack that the machine could not start is not tried again: its further trials fail for the same reason. Nor
         is one offered a higher rate of arrivals than one that it could not keep in the same block.
         """
-        broken: dict[str, str] = {}
+        broken: dict[str, Run] = {}
         missed: dict[tuple[str, int, str, str], int] = {}  # part, block, stack, scenario -> lowest rate not kept
         for trial in trials:
             begun(trial)
@@ -75,22 +75,22 @@ class Conductor:
             lowest = missed.get(cell)
             beyond = lowest if paced and lowest is not None and lowest < trial.load.size else None
             run = self.measure(trial, broken.get(trial.stack), beyond)
-            if run.fault == "machine" and run.ready_s is None:
-                broken[trial.stack] = run.reason or ""
+            if run.fault in ("machine", "contract") and run.ready_s is None:
+                broken[trial.stack] = run
             if paced and validity.fell_behind(run):
                 missed[cell] = min(trial.load.size, lowest or trial.load.size)
             yield replace(run, elapsed_s=time.perf_counter() - started)
 
-    def measure(self, trial: Trial, broken: str | None = None, beyond: int | None = None) -> Run:
+    def measure(self, trial: Trial, broken: Run | None = None, beyond: int | None = None) -> Run:
         """Measure a cell once, on a freshly started server.
 
-        `broken` is why the machine could not start it before, `beyond` a rate of arrivals that it could not keep.
+        `broken` is the run in which it could not be started, `beyond` a rate of arrivals that it could not keep.
         """
         if beyond:
             reason = f"not tried: {beyond}/s was not kept in this block"
             return replace(self._blank(trial), status="void", reason=reason)
         if broken:
-            return replace(self._blank(trial), fault="machine", reason=broken)
+            return replace(self._blank(trial), fault=broken.fault, reason=broken.reason)
         return self.together([trial])[0]
 
     def together(self, trials: Sequence[Trial]) -> list[Run]:

@@ -13,7 +13,7 @@ from typing import Any
 from gatebench import limits, machine
 from gatebench.backends.programs import Serving, answers
 from gatebench.backends.resources import Reading
-from gatebench.errors import MachineError
+from gatebench.errors import ContractError, MachineError
 from gatebench.generator import Figures, Generator, Job
 from gatebench.model import AnyStack, Load, Placement, Run, Trial
 from gatebench.parties import Knocks, Watch
@@ -78,6 +78,8 @@ def tried(seat: Seat, step: Callable[[], None]) -> None:
     """Take a step of a trial; what fails of server, generator or machine is the trial's end, and in its run."""
     try:
         step()
+    except ContractError as error:
+        seat.end(fault="contract", reason=str(error))
     except MachineError as error:
         if seat.serving is None:
             seat.end(fault="machine", reason=str(error))

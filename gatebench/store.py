@@ -22,7 +22,7 @@ from gatebench.model import Load, Run, Session
 from gatebench.records import Mismatch, Reader, encode, names_of
 
 FORMAT_VERSION = 1  # raised when a field changes its meaning; a new field that changes no other does not raise it
-NOT_IN_HEADER = {"runs", "ended_at", "interrupted", "resumed", "notices"}  # known only when it ends, or is read
+NOT_IN_HEADER = {"runs", "ended_at", "interrupted", "resumed", "notices", "base_from"}  # known only later
 LINES = ("log", "transcript", "reason", "why", "warnings", "error_reasons", "unopened_reasons")  # that texts may have
 NAME = "name a results file, as gatebench run writes it"
 HELPS = "take the file anew from where it was measured, or measure again"  # nobody mends figures by hand
@@ -257,6 +257,8 @@ class _Reading:
         part = self.header.plan.part(run.part)
         if (run.scenario, run.load) not in {(each.scenario, str(each.load)) for each in part.measures}:
             raise Mismatch("load", f"{run.scenario} {run.load}", f"a scenario and load of the part {run.part}")
+        if run.stack not in part.stacks:  # nobody would look for it, so that it would be dropped in silence
+            raise Mismatch("stack", run.stack, f"a stack of the part {run.part}, as the header's plan has it")
         # Pairs are made by block, so a second trial of the same would have to be dropped or counted twice.
         first = self.trials.setdefault((run.block, run.part, run.stack, run.scenario, run.load), number)
         if first != number:

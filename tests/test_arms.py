@@ -214,6 +214,16 @@ def test_requirements_stand_in_the_place_of_the_apps_own_and_the_shared_ones_sta
         assert base.words.endswith("/older.txt")
 
 
+def test_requirements_that_are_no_text_are_told_with_their_folder(tree: Path, scratch: Path) -> None:
+    file = scratch / "packed.txt"
+    file.write_bytes(b"\xff\xfe")
+    with (
+        pytest.raises(UsageError, match=rf"^--base requirements:{file}: cannot be read \('utf-8' codec"),
+        of_tree(tree, scratch, f"requirements:{file}", "."),
+    ):
+        pass
+
+
 VARIED = {
     "python=3.13": ("flask+gunicorn-gthread", "Python 3.13"),
     "threads=32": ("flask+gunicorn-gthread[threads=32]", "threads=32"),
@@ -245,6 +255,7 @@ def test_settings_go_beside_those_that_the_stack_has(root: Path, scratch: Path) 
 WRONG = {
     "": "names nothing; expected a git revision",
     "folder:": "names nothing",
+    "git:": "^--head 'git:': this names nothing; expected a git revision",
     "nowhere": "git knows no revision 'nowhere'",
     "mian": "did you mean main",
     "--help": "git knows no revision '--help'",
@@ -265,6 +276,7 @@ WRONG = {
     "folder:nowhere": r"there is no such folder; expected a tree such as this one",
     "folder:/": "there is no apps in it; expected a tree such as this one, or two folders with an app.toml each",
     "requirements:nowhere.txt": "nowhere.txt: cannot be read",
+    "requirements:/no/where.txt": r"^--head requirements:/no/where.txt: cannot be read \(No such file or directory\)",
 }
 
 
@@ -272,7 +284,8 @@ WRONG = {
 def test_a_reference_that_means_nothing_is_told_with_what_helps(tree: Path, scratch: Path, ref: str) -> None:
     with pytest.raises(UsageError, match=WRONG[ref]) as raised, of_tree(tree, scratch, ".", ref):
         pass
-    assert str(raised.value).startswith(f"--head {ref}: ")
+    spelled = f"'{ref}'" if not ref or ref.endswith(":") else ref
+    assert str(raised.value).startswith(f"--head {spelled}: ")
     assert str(scratch) not in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not any(scratch.iterdir())

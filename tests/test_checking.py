@@ -16,9 +16,10 @@ from gatebench import checking, machine
 from gatebench.backends.programs import Serving
 from gatebench.backends.services import Services
 from gatebench.checking import Checked, checks
+from gatebench.cli.checks import _judge
 from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
-from gatebench.errors import MachineError
+from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
 from gatebench.fake import parties as invented
 from gatebench.model import AnyStack, App, Placement, Service, Setting, Visit
@@ -168,6 +169,19 @@ def test_a_stack_that_does_not_start_is_a_problem_of_its_own(tree: Tree) -> None
     assert found[RAW].passed
     assert found[FASTAPI].passed
     assert found[FASTAPI].ready_s == 0.1
+
+
+@pytest.mark.parametrize("error", [MachineError, ContractError, UsageError])
+def test_a_stack_that_is_not_ready_ends_the_check_with_whose_turn_it_is(
+    tree: Tree, error: type[GatebenchError]
+) -> None:
+    def meets(_: AnyStack) -> None:
+        raise error("GET /plaintext was answered with 500")
+
+    (checked,) = check(tree, [FLASK], Backend(meets=meets)).values()
+    assert (checked.problem, checked.passed) == ("GET /plaintext was answered with 500", False)
+    with pytest.raises(error, match="see above"):
+        _judge([checked], named=True, own=None)
 
 
 def test_an_environment_that_cannot_be_made_is_a_problem_likewise(tree: Tree) -> None:

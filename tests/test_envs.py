@@ -336,6 +336,23 @@ def test_a_python_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, empty_
 
 
 @pytest.mark.slow
+def test_a_python_that_is_there_and_does_not_start_is_told_in_a_sentence_that_helps(
+    tmp_path: Path, empty_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = tmp_path / "shims" / "python3.98"
+    dead.parent.mkdir()
+    dead.write_text("#!/bin/sh\necho 'shim: python3.98: command not found' >&2\necho more >&2\nexit 127\n")
+    dead.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{dead.parent}:{os.environ['PATH']}")
+    with pytest.raises(MachineError) as raised:
+        envs.prepare(tmp_path, ["small"], "3.98")
+    assert str(raised.value) == (
+        f"{dead} does not start (shim: python3.98: command not found): put the bin folder of a python3.98 that does "
+        "first on PATH, or choose --backend container."
+    )
+
+
+@pytest.mark.slow
 def test_requirements_that_cannot_be_met_are_the_users_to_mend(tmp_path: Path, empty_index: Path) -> None:
     with pytest.raises(UsageError, match="small"):
         envs.prepare(tmp_path, ["small==99"])

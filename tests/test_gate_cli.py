@@ -177,6 +177,24 @@ def test_the_page_says_that_nothing_was_measured(gate: Gate) -> None:
     assert "The figures of this page are invented" in Page((done.reports / "gate.html").read_text("utf-8")).text
 
 
+def test_invented_figures_are_called_so_in_the_verdict_itself(gate: Gate) -> None:
+    done = gate(*SLOWER)
+    assert done.code == 1
+    assert "Regression, of invented figures, since the fake backend measures nothing: CPU per request" in done.stderr
+    for name in ("gate.md", "junit.xml"):
+        assert "Regression, of invented figures, since " in (done.reports / name).read_text("utf-8")
+
+
+def test_a_line_of_a_stack_that_the_header_does_not_have_is_refused_and_never_passed(
+    gate: Gate, tmp_path: Path
+) -> None:
+    made = gate_session(flat(0.0, 20))
+    stray = replace(made.runs[2], stack="head:flask+waitress")
+    file = sessions.write(tmp_path, replace(made, runs=(*made.runs[:2], stray, *made.runs[3:])))
+    done = gate(file)
+    assert done.refused(f"{file}, line 4: stack is 'head:flask+waitress'", "a stack of the part gate")
+
+
 def test_two_stacks_of_a_session_are_judged_as_they_were_measured(gate: Gate, tmp_path: Path) -> None:
     file = sessions.write(tmp_path, sessions.session(blocks=12))
     done = gate(
@@ -199,6 +217,7 @@ def test_two_files_are_judged_together_where_they_compare(gate: Gate, tmp_path: 
     done = gate(base, head, "--base", sessions.SYNC)
     assert done.code == 0
     assert "from two sessions" in done.stdout
+    assert "base and head were measured at different times" in str(done.judged["sentence"])
 
     other = replace(two, machine=replace(one.machine, identity="another"))
     done = gate(base, sessions.write(tmp_path / "other", other), "--base", sessions.SYNC)
@@ -451,7 +470,7 @@ def test_reports_that_cannot_be_written_once_it_is_measured_lose_nothing(
     file = results(tmp_path).relative_to(tmp_path)
     assert done.code == 2
     assert "Gate: pass" in done.stdout
-    assert "No regression: " in done.stdout
+    assert "No regression, of invented figures" in done.stdout
     assert "reports/gate could not be written (" in done.stderr
     assert f"nothing that was measured is lost: `gatebench gate {file} --reports FOLDER`" in done.stderr
     assert done.stderr.count("\n") == 1

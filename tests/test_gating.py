@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from gatebench.backends.programs import Serving
 from gatebench.backends.resources import Reading
 from gatebench.backends.services import Services
 from gatebench.contract import Finding, Outcome
-from gatebench.errors import ContractError, MachineError, UsageError
+from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
 from gatebench.gate import MARGINS, judge, sameness
 from gatebench.gating import Wanted, failure, final, gated, laid_down, planned
 from gatebench.generator import Figures, Job
@@ -67,6 +68,7 @@ class Costing(fake.FakeBackend):
     clock: Clock = field(default_factory=Clock)
     starts: int = 0
     breaks: Callable[[AnyStack, int], bool] = lambda stack, start: False
+    error: type[GatebenchError] = MachineError
     versions: Mapping[str, Setting] = field(default_factory=lambda: {"python": "3.11.9"})
 
     def prepare(self, stack: AnyStack) -> Mapping[str, Mapping[str, Setting]]:
@@ -77,7 +79,7 @@ class Costing(fake.FakeBackend):
         self.starts += 1
         self.clock.at += self.block_s / 2
         if self.breaks(stack, self.starts):
-            raise MachineError("It ended at once with exit code 1: no module named web")
+            raise self.error("It ended at once with exit code 1: no module named web")
         with super().serve(stack, placement, services) as serving:
             yield serving
 
@@ -459,6 +461,14 @@ def test_an_arm_that_does_not_start_ends_the_gate_by_its_name(tree: Tree) -> Non
     with pytest.raises(MachineError) as raised:
         made(tree, backend)
     assert f"{HEAD} (the working tree) could not be measured on plain: It ended at once" in str(raised.value)
+
+
+def test_an_arm_that_answers_otherwise_than_one_that_is_ready_fails_its_contract(tree: Tree) -> None:
+    backend = Costing(breaks=lambda stack, _: isinstance(stack, Stack) and stack.arm == "head", error=ContractError)
+    with pytest.raises(
+        ContractError, match=rf"^{re.escape(HEAD)} \(the working tree\) fails its contract on plain: "
+    ):
+        made(tree, backend)
 
 
 def test_an_arm_that_does_not_start_any_more_is_not_tried_again(tree: Tree) -> None:

@@ -539,6 +539,23 @@ def test_the_page_says_what_was_recorded_in_one_piece_alone(wanted: recording.Wa
     assert "what varies between pieces is not seen: 3 %, quiet." in said()
 
 
+def test_the_page_says_by_which_commits_it_was_recorded_and_that_some_held_more(
+    wanted: recording.Wanted, tmp_path: Path
+) -> None:
+    def said() -> str:
+        text = reporting.report(wanted.out, tmp_path, Settings(gates=20))[0].read_text(encoding="utf-8")
+        return " ".join(text.split())
+
+    paths = [recording.record(replace(wanted, rounds=2), quiet, quiet) for _ in range(3)]
+    for path in paths:
+        changed(path, commit="0123456789ab")
+    assert "the 3 files each made: 0123456789ab (3). - Recorded" in said()
+    for path in paths[:2]:
+        changed(path, commit="0123456789ab+changes")
+    assert "the 3 files each made: 0123456789ab+changes (2), 0123456789ab (1). " in said()
+    assert "held more than its commit" in said()
+
+
 def test_few_gates_reach_no_aim(wanted: recording.Wanted, tmp_path: Path) -> None:
     recording.record(wanted, quiet, quiet)
     text = reporting.report(wanted.out, tmp_path, Settings(gates=20))[0].read_text(encoding="utf-8")

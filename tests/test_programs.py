@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from gatebench.backends import programs
-from gatebench.backends.programs import Serving, answers, started
-from gatebench.errors import MachineError
+from gatebench.backends.programs import Serving, answers, answers_well, started
+from gatebench.errors import ContractError, MachineError
 from gatebench.machine import usable_cpus
 
 SERVER = (
@@ -22,6 +22,17 @@ SERVER = (
     "h.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
 )
 FAMILY = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); {SERVER}"
+SICK = """
+import http.server, sys
+class Sick(http.server.BaseHTTPRequestHandler):
+    left = int(sys.argv[2])
+    def do_GET(self):
+        Sick.left -= 1
+        self.send_response(500 if Sick.left >= 0 else 200)
+        self.end_headers()
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Sick).serve_forever()
+"""
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVER}"
 
 
@@ -80,6 +91,37 @@ def test_one_that_never_answers_is_given_up_and_ended(tmp_path: Path, monkeypatc
         serving(code, tmp_path).__enter__()
     pid = int(next(tmp_path.glob("it-*.log")).read_text())
     assert not psutil.pid_exists(pid)
+
+
+def sick(times: int, folder: Path) -> contextlib.AbstractContextManager[Serving]:
+    """Start one that answers so many times with 500, and then as it should."""
+    code = SICK.replace("sys.argv[2]", str(times))
+    return serving(code, folder, ready=lambda port: answers_well(f"http://127.0.0.1:{port}", "/?up"))
+
+
+def test_one_that_answers_otherwise_than_it_should_has_broken_a_contract_and_the_sentence_says_what_it_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "READY_LIMIT_S", 2.0)
+    said = r"^GET /\?up was answered with 500, and not with 200 within 2 s of its start: it wrote nothing$"
+    with pytest.raises(ContractError, match=said):
+        sick(1_000_000, tmp_path).__enter__()
+
+
+def test_one_that_answers_otherwise_only_while_it_starts_is_waited_for(tmp_path: Path) -> None:
+    with sick(3, tmp_path) as it:
+        assert answers(f"http://{it.host}:{it.port}/")
+
+
+def test_a_stranger_that_answers_otherwise_breaks_no_contract_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = "import time; time.sleep(60)"
+    with serving(SERVER, tmp_path) as stranger:
+        monkeypatch.setattr(programs, "free_port", lambda: stranger.port)
+        url = f"http://127.0.0.1:{stranger.port}"
+        with pytest.raises(MachineError, match="port taken"):
+            serving(idle, tmp_path, ready=lambda _: answers_well(url, "/not-there")).__enter__()
 
 
 def test_a_port_that_is_taken_is_left_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from gatebench.backends.programs import Serving
 from gatebench.backends.services import Services
 from gatebench.calibration import ceilings_needed
 from gatebench.contract import Finding, Outcome
-from gatebench.errors import MachineError, UsageError
+from gatebench.errors import ContractError, GatebenchError, MachineError, UsageError
 from gatebench.fake import FakeBackend, FakeDriver, contract
 from gatebench.fake import parties as invented
 from gatebench.generator import Figures, Job
@@ -108,13 +108,14 @@ def test_a_server_is_not_asked_to_hold_more_websockets_than_it_says_it_can(tree:
 class Counting(FakeBackend):
     """A backend on which one stack never starts."""
 
+    error: type[GatebenchError] = MachineError
     starts: int = 0
 
     @contextlib.contextmanager
     def serve(self, stack: AnyStack, placement: Placement, services: Services) -> Iterator[Serving]:
         if stack.name == "fastapi+uvicorn":
             self.starts += 1
-            raise MachineError("fastapi+uvicorn ended at once with exit code 1: no module named web")
+            raise self.error("fastapi+uvicorn ended at once with exit code 1: no module named web")
         with super().serve(stack, placement, services) as serving:
             yield serving
 
@@ -126,6 +127,17 @@ def test_a_stack_that_does_not_start_is_tried_once_and_the_others_go_on(tree: Tr
     assert backend.starts == 1
     assert {(run.status, run.fault) for run in broken} == {("failed", "machine")}
     assert all("exit code 1: no module named web" in (run.reason or "") for run in broken)
+    assert any(run.status == "ok" for run in found)
+
+
+def test_a_stack_that_is_never_ready_since_it_answers_otherwise_breaks_its_contract_and_is_tried_once(
+    tree: Tree,
+) -> None:
+    backend = Counting(error=ContractError)
+    found = runs(tree, who=invented(backend=backend, driver=FakeDriver(backend=backend), contract=contract))
+    broken = [run for run in found if run.stack == "fastapi+uvicorn"]
+    assert (backend.starts, len(broken) > 1) == (1, True)
+    assert {(run.status, run.fault) for run in broken} == {("failed", "contract")}
     assert any(run.status == "ok" for run in found)
 
 

@@ -405,6 +405,7 @@ BAD_RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "another session": ({"session": "other"}, "session is 'other'"),
     "a part of another plan": ({"part": "other"}, "part is 'other', expected a part of the plan: "),
     "a load of no part": ({"load": "closed(3)"}, "closed(3)', expected a scenario and load of the part "),
+    "a stack of no part": ({"stack": "other"}, "stack is 'other', expected a stack of the part "),
     "another backend": ({"backend": "container"}, "backend is 'container'"),
     "half a character": ({"reason": "\udcff"}, "text without half characters"),
     "another header": ({"kind": "session"}, "kind is 'session', expected run, end or resumed"),

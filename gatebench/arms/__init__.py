@@ -209,7 +209,11 @@ def _check_holds(folder: Path, names: Sequence[str], expected: str) -> None:
 
 def _requirements(asked: _Asked, path: str) -> tuple[Stack, str]:
     stack, file = asked.stack_of(asked.tree.stacks), Path(path)
-    lines = lines_of(file, file.parent)
+    try:
+        lines = lines_of(file, file.parent)
+    except UsageError as error:  # which names the file without its folder; the option that is told has both
+        why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error.__cause__
+        raise UsageError(f"cannot be read ({why}); expected a file with one requirement a line.") from error
     for line in lines:
         _check_requirement(line)
     work = asked.tree.stacks.work if stack.app.work else None

@@ -17,7 +17,8 @@ TOLD = 60  # characters of a longer one
 
 def refused(arm: str, ref: str, said: str) -> UsageError:
     """Make an error of an arm, by its option; what is too long to be read is told by its beginning."""
-    whole = f"--{arm} {ref}: {said}"
+    spelled = f"'{ref}'" if not ref or ref.endswith(":") else ref  # whose end would not be seen
+    whole = f"--{arm} {spelled}: {said}"
     return UsageError(re.sub(rf"[^\s:;,?')]{{{LONGEST + 1},}}", lambda word: f"{word[0][:TOLD]}…", whole))
 
 

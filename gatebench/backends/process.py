@@ -22,7 +22,7 @@ from pathlib import Path
 
 from gatebench import envs
 from gatebench.backends import fronts
-from gatebench.backends.programs import HOST, LOG_LINES, Serving, answers, started, surroundings
+from gatebench.backends.programs import HOST, LOG_LINES, Serving, answers, answers_well, started, surroundings
 from gatebench.backends.resources import Watch
 from gatebench.backends.services import (
     INSTALLED,
@@ -91,7 +91,7 @@ class ProcessBackend:
             with started(
                 stack.name,
                 lambda port: command(stack, place, HOST, port),
-                ready=lambda port: answers(f"{stack.scheme}://{HOST}:{port}{stack.app.ready}"),
+                ready=lambda port: answers_well(f"{stack.scheme}://{HOST}:{port}", stack.app.ready),
                 cpus=placement.server,
                 variables={**surroundings(), **told(stack, place, services.variables)},
                 folder=stack.app.folder,
@@ -109,7 +109,7 @@ class ProcessBackend:
             started(
                 mixed.front.name,
                 lambda port: fronts.words(mixed, port, ports, scratch),
-                ready=lambda port: answers(f"http://{HOST}:{port}{mixed.ready}"),
+                ready=lambda port: answers_well(f"http://{HOST}:{port}", mixed.ready),
                 cpus=placement.server,
                 variables=_around(),
                 folder=Path(scratch),

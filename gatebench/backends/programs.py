@@ -7,6 +7,7 @@ Every process it starts is ended, with all its descendants, when its context end
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import random
 import shutil
@@ -29,7 +30,7 @@ from typing import Protocol
 import psutil
 
 from gatebench.backends.resources import tree
-from gatebench.errors import MachineError
+from gatebench.errors import ContractError, MachineError
 from gatebench.machine import pinned
 
 HOST = "127.0.0.1"
@@ -80,7 +81,10 @@ def answering(
     ready: Callable[[int], bool],
     port: Callable[[], int] | None = None,
 ) -> Iterator[Serving]:
-    """Start a program on a free port, or the one that `port` gives, and wait until it answers there."""
+    """Start a program on a free port, or the one that `port` gives, and wait until it answers there.
+
+    `ready` says whether it does; a ContractError of it, that it answers, but otherwise than it should.
+    """
     for turn in range(PORT_TRIES):
         taken, begin = (port or free_port)(), time.perf_counter()
         with contextlib.ExitStack() as cleanup:
@@ -189,6 +193,7 @@ def _wait(name: str, program: Program, port: int, ready: Callable[[int], bool]) 
     """Wait until it answers; False where somebody else has its port."""
     begin = time.perf_counter()
     look = begin
+    otherwise: ContractError | None = None  # how it answered; some do so while they still start
     while (at := time.perf_counter()) < begin + READY_LIMIT_S:
         fault = program.fault()
         if fault or at >= look:
@@ -197,15 +202,26 @@ def _wait(name: str, program: Program, port: int, ready: Callable[[int], bool]) 
                 return False
         if fault:
             raise MachineError(f"{name} {fault} before it answered: {program.log()}")
-        if ready(port):
-            return not program.pids or _listens(program.pids, port)
+        try:
+            if ready(port):
+                return _is_its_own(program, port)
+        except ContractError as error:
+            if otherwise is None and not _is_its_own(program, port):
+                return False
+            otherwise = error
         time.sleep(0.01)
+    if otherwise is not None:
+        raise ContractError(f"{otherwise} within {READY_LIMIT_S:.0f} s of its start: {program.log()}")
     raise MachineError(f"{name} did not answer within {READY_LIMIT_S:.0f} s of its start: {program.log()}")
 
 
 def _says_taken(log: str) -> bool:
     said = log.lower()
     return "already in use" in said or "connection in use" in said
+
+
+def _is_its_own(program: Program, port: int) -> bool:
+    return not program.pids or _listens(program.pids, port)
 
 
 def _listens(pids: Iterable[int], port: int) -> bool:
@@ -307,12 +323,28 @@ def last_lines(log: Path) -> str:
 
 def answers(url: str, limit_s: float = 2.0) -> bool:
     """Say whether a GET of this address is answered with 200, within the limit; a certificate is not looked at."""
-    with contextlib.suppress(OSError, urllib.error.URLError, ValueError):
-        handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting())]
-        opener = urllib.request.build_opener(*handlers)
-        with opener.open(url, timeout=limit_s) as response:
-            return bool(response.status == 200)
-    return False
+    return _status(url, limit_s) == http.HTTPStatus.OK
+
+
+def answers_well(url: str, path: str) -> bool:
+    """Say the same of a server's path; ContractError where that is answered, but with something else."""
+    status = _status(f"{url}{path}")
+    if status not in (None, http.HTTPStatus.OK):
+        raise ContractError(f"GET {path} was answered with {status}, and not with 200")
+    return status is not None
+
+
+def _status(url: str, limit_s: float = 2.0) -> int | None:
+    """Give what a GET is answered with, redirects followed; None where it is not, within the limit."""
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting())]
+    try:
+        with urllib.request.build_opener(*handlers).open(url, timeout=limit_s) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
 
 
 def trusting() -> ssl.SSLContext:

@@ -156,7 +156,7 @@ def _judge(found: Sequence[Checked], *, named: bool, own: Declared | None) -> No
     """Say by an error whose turn it is; `own` is somebody's own app."""
     if any(one.misdeclared for one in found):
         raise UsageError("Not every stack can be started as it is declared: see above.")
-    if any(one.problem for one in found):
+    if any(one.problem and not one.unready for one in found):
         helps = f"; {hint(own)}" if own else ""
         raise MachineError(f"Not every stack could be started: see above{helps}.")
     if named and (needs := [one.needs for one in found if one.needs]):

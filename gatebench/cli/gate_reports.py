@@ -28,6 +28,7 @@ from gatebench.errors import (
 )
 from gatebench.gate import judge, markdown
 from gatebench.gate.formats import FORMATS
+from gatebench.gate.words import invented
 from gatebench.model import Judgement, Run, Session
 
 PAGE, JSON, MARKDOWN = "gate.html", "gate.json", "gate.md"
@@ -93,7 +94,7 @@ def end(judged: Judged, reports: Path, console: Console, *, as_json: bool) -> No
     session = judged.session
     judgement, failed = judge(session), _failed(session)
     if failed and not judgement.broken:
-        judgement = replace(judgement, word="unsure", sentence=str(failed))
+        judgement = replace(judgement, word="unsure", sentence=invented(str(failed), session))
     texts = {name: write(judgement, session) for name, write in FORMATS.items()}
     beside = all(_within(path, reports) for path in judged.files)  # and is uploaded with it, in CI
     where = " in the folder of this report" if beside else ""
@@ -141,7 +142,7 @@ def _put(reports: Path, texts: Mapping[str, str], judged: Judged) -> GatebenchEr
 
 def _error(judgement: Judgement) -> GatebenchError | None:
     if judgement.broken:
-        return ContractError(judgement.broken)
+        return ContractError(judgement.sentence)
     if judgement.word == "fail":
         return RegressionError(judgement.sentence)
     return UntrustedError(judgement.sentence) if judgement.word == "unsure" else None

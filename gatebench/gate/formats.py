@@ -31,6 +31,7 @@ def document(judgement: Judgement, session: Session) -> str:
         "session": session.name,
         "started_at": session.started_at,
         "commit": session.commit,
+        "base_from": None if session.base_from is None else encode(session.base_from),
         "backend": session.backend,
         "machine": encode(session.machine),
         "declared": None if session.gate is None else encode(session.gate),
@@ -73,7 +74,7 @@ def _outcome(case: ET.Element, finding: Finding, judgement: Judgement, session: 
         return
     text = words.told(finding, judgement, session)
     change = "no figure" if finding.change is None else words.percent(finding.change.value)
-    said = f"{change}, margin {words.bound(finding)}"
+    said = f"{change}, margin {words.bound(finding)}{words.kind(session)}"
     if judgement.broken is not None:  # what it is called a regression for may be that
         _told(case, "error", f"{said}: an arm broke", judgement.sentence)
     elif words.stands(finding, judgement):

@@ -133,7 +133,8 @@ def judge(session: Session) -> Judgement:
     if judgement.broken:
         judgement = replace(judgement, word="fail")
     elif judgement.word == "pass" and (why := _unfair(trials, gate)):
-        return replace(judgement, word="unsure", sentence=f"Unsure: {why}: see why, and gate again.")
+        sentence = words.framed(f"Unsure: {why}: see why, and gate again", session)
+        return replace(judgement, word="unsure", sentence=sentence)
     return replace(judgement, sentence=words.sentence(judgement, session))
 
 

@@ -28,11 +28,11 @@ def page(judgement: Judgement, session: Session, *, again: str = "", where: str 
     # Of an arm that broke, its speed is not what is wrong with it.
     title = TITLES[judgement.word] if judgement.broken is None else BROKEN
     broken = [] if judgement.broken is None else [UNFAIR, ""]
-    if judgement.broken not in (None, judgement.sentence):
-        broken.insert(0, escaped(judgement.broken or ""))
+    if judgement.broken is not None and judgement.broken not in judgement.sentence:
+        broken.insert(0, escaped(judgement.broken))
     lines = [
         MARKER,
-        f"## Gate: {title.lower()}",
+        f"## Gate: {title.lower()}{words.kind(session)}",
         "",
         escaped(judgement.sentence),
         "",
@@ -126,15 +126,29 @@ def _made(judgement: Judgement, session: Session) -> Iterator[str]:
     gate, machine = session.gate, session.machine
     if gate is not None:
         yield _looked(judgement, gate)
-        how = "at the same time on the same CPUs" if gate.beside else "before, in trials of their own"
-        yield f"Base and head were measured {how}, and are paired block by block."
+        yield f"Base and head were measured {_how(session, gate)}, and are paired block by block."
     yield escaped(f"{machine.cpu}, {machine.cpus} CPUs, {machine.system}; backend {session.backend}.")
-    yield escaped(f"Begun {session.started_at}, seed {session.plan.seed}, commit {session.commit or 'not known'}.")
+    begun = _begun(session.started_at, session.plan.seed, session.commit)
+    if (base := session.base_from) is not None:
+        yield escaped(f"Base, session {base.name}: begun {_begun(base.started_at, base.seed, base.commit)}.")
+        yield escaped(f"Head, session {session.name}: begun {begun}.")
+    else:
+        yield escaped(f"Begun {begun}.")
+
+
+def _how(session: Session, gate: Gate) -> str:
+    if session.base_from is not None:
+        return "in two sessions, at different times"
+    return "at the same time on the same CPUs" if gate.beside else "before, in trials of their own"
+
+
+def _begun(started_at: str, seed: int, commit: str | None) -> str:
+    return f"{started_at}, seed {seed}, commit {commit or 'not known'}"
 
 
 def _looked(judgement: Judgement, gate: Gate) -> str:
     error = f"{float(f'{sum(gate.errors) * 100:.3g}'):g} % of error on each side in all"
-    if not gate.beside:  # nothing was declared before these were measured
+    if not gate.budget_s:  # nothing was declared before these were measured
         return f"{blocks(judgement.blocks)}, looked at once, all of them, with {error.removesuffix(' in all')}."
     said = f"{blocks(judgement.blocks)}; looks declared after {', '.join(map(str, gate.looks))}, with {error}"
     return f"{said}; look {judgement.look} decided." if judgement.look and judgement.word != "unsure" else f"{said}."

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from gatebench.errors import UsageError
 from gatebench.gate.alike import Measured, aged, check_parts, check_sessions, listed
 from gatebench.gate.sequence import ERROR, GATE, MARGINS, SHORT
 from gatebench.metrics import TABLE
-from gatebench.model import Gate, Measure, Run, Session
+from gatebench.model import Gate, Measure, Origin, Run, Session
 
 DRIFT = "Base and head come from two sessions: what drifted between them, the machine included, is in the figure."
+CLOCK = timedelta(seconds=1)  # to which the starts of runs are known
 
 
 def recorded(
@@ -55,7 +57,7 @@ def recorded(
         margins=margins,
         looks=(max(1, blocks),),
         errors=(ERROR,),
-        beside=False,
+        beside=_duets(runs),
         budget_s=0.0,
         confirm=False,
     )
@@ -93,7 +95,9 @@ def _joined(
     if len(set(parts)) > 1:
         several = dict.fromkeys(name for pair in sorted(set(parts)) for name in pair)
         notices[f"The findings come from several parts: {', '.join(several)}."] = None
+    origin = None
     if one is not other:
+        origin = Origin(name=one.name, started_at=one.started_at, seed=one.plan.seed, commit=one.commit)
         notices[DRIFT] = None
         notices |= dict.fromkeys(aged(*arms))
     return replace(
@@ -106,7 +110,20 @@ def _joined(
         runs=runs,
         interrupted=one.interrupted or other.interrupted,
         notices=tuple(notices),
+        base_from=origin,
     )
+
+
+def _duets(runs: Sequence[Run]) -> bool:
+    """Tell whether base and head were measured at the same time: whether all that are paired overlap evidently."""
+    spans: dict[tuple[int, str, str], list[tuple[datetime, datetime]]] = {}
+    for run in runs:
+        start = datetime.fromisoformat(run.started_at)
+        ended = start + timedelta(seconds=run.elapsed_s or 0.0)  # of one that is not known nothing is evident
+        spans.setdefault((run.block, run.scenario, run.load), []).append((start, ended))
+    pairs = [found for found in spans.values() if len(found) > 1]
+    overlaps = [min(end for _, end in pair) - max(start for start, _ in pair) for pair in pairs]
+    return bool(overlaps) and min(overlaps) > CLOCK
 
 
 def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tuple[Measured, Measured]:

@@ -24,6 +24,12 @@ NAMES = {
 SLACK = 1.1  # of a suggested budget: blocks are not all alike
 FIGURES, EXACT = 3, 12  # significant figures of a bound: the fewest, and those that a margin's float holds for sure
 TOLD = 3  # of what was not judged; more of it the sentence only counts
+VERDICTS = ("Regression", "No regression", "Unsure")
+APART = (
+    "; base and head were measured at different times, and what drifts between sessions is in the difference and not "
+    "in the certainty: a gate of both at the same time would tell"
+)
+INVENTED = "invented figures, since the fake backend measures nothing"
 
 
 def sentence(judgement: Judgement, session: Session) -> str:
@@ -32,9 +38,28 @@ def sentence(judgement: Judgement, session: Session) -> str:
     Where an arm broke under load there is nothing else to say: figures of what is left of it would mislead.
     """
     if judgement.broken is not None:
-        return judgement.broken
-    said = {"pass": _passed, "fail": _failed, "unsure": _unsure}[judgement.word](judgement, session)
-    return f"{said}."
+        return invented(judgement.broken, session)
+    return framed({"pass": _passed, "fail": _failed, "unsure": _unsure}[judgement.word](judgement, session), session)
+
+
+def framed(said: str, session: Session) -> str:
+    """End a verdict, with all in it that it would mislead without, since it is often read alone."""
+    apart = APART if session.base_from is not None else ""
+    return invented(f"{said}{apart}.", session)
+
+
+def invented(said: str, session: Session) -> str:
+    """Say of a verdict or an error, first of all, that nothing was measured; as it is where something was."""
+    if session.backend != "fake":
+        return said
+    word, colon, rest = said.partition(":")
+    return f"{word}, of {INVENTED}{colon}{rest}" if word in VERDICTS else f"Of {INVENTED}: {said}"
+
+
+def kind(session: Session) -> str:
+    """Say in a few words, to be put behind a title, that figures are no measured ones, or not of one time."""
+    told = {"of invented figures": session.backend == "fake", "of two sessions": session.base_from is not None}
+    return "".join(f", {words}" for words, holds in told.items() if holds)
 
 
 def name_of(metric: str) -> str:
@@ -109,14 +134,18 @@ def _duets(counts: Mapping[str, int]) -> str:
 
 def told(finding: Finding, judgement: Judgement, session: Session) -> str:
     """Say one finding by itself: what was found, and why it is what it is called."""
+    return framed(_alone(finding, judgement, session), session)
+
+
+def _alone(finding: Finding, judgement: Judgement, session: Session) -> str:
     if finding.word == "unsure":
-        return f"Unsure: {_open(finding, judgement, session)}."
+        return f"Unsure: {_open(finding, judgement, session)}"
     if finding.word == "pass":
-        return f"{_said(finding, judgement, session)}, within the margin of {bound(finding)}."
+        return f"{_said(finding, judgement, session)}, within the margin of {bound(finding)}"
     past = _past([finding], judgement, session)
     if stands(finding, judgement):
-        return f"Regression: {past}; {_fresh(finding, judgement)}."
-    return f"Unsure: {past}, but {_unconfirmed(finding, judgement)}."
+        return f"Regression: {past}; {_fresh(finding, judgement)}"
+    return f"Unsure: {past}, but {_unconfirmed(finding, judgement)}"
 
 
 def _unconfirmed(finding: Finding, judgement: Judgement) -> str:

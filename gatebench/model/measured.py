@@ -170,6 +170,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Another session, of which a part of this one's runs are."""
+
+    name: str
+    started_at: str
+    seed: int
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One results file: its header and its runs."""
 
@@ -195,3 +205,4 @@ class Session:
     interrupted: bool = False  # stopped by its user, or by the time it was given, before all trials were made
     resumed: tuple[str, ...] = ()  # when it was gone on with, and at which commit
     notices: tuple[str, ...] = ()  # what was found wrong with the file and worked around
+    base_from: Origin | None = None  # the session that a gate's base is of, where head is of another

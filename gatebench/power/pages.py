@@ -5,6 +5,7 @@ Knows how figures are written. Must not know how they were made.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -47,7 +48,10 @@ def _head(found: Found) -> str:
     measure = first.plan.parts[0].measures[0]
     duets = sum(len(one.elapsed_s) for one in recording.found.values())
     invented = " **All figures are invented: it was made with the fake backend.**" if first.backend == "fake" else ""
-    commits = dict.fromkeys((session.commit or "unknown").partition("+")[0] for session in sessions)
+    commits = Counter(session.commit or "unknown" for session in sessions)
+    by_commit = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
+    dirty = any("+" in commit for commit in commits)
+    beyond = ' "+changes" is a tree that held more than its commit, and what, no file says.' if dirty else ""
     return f"""# What the gate was seen to tell
 
 Made by `python -m gatebench.power report` from the files that each table names; [gate.md](gate.md) says what the
@@ -58,7 +62,7 @@ words mean and how it was done. No figure on this page was put in by hand.{inven
   a report of others together is refused.
 - Arms: {first.plan.parts[0].stacks[0].partition(":")[2]}, {measure.scenario} under {measure.load}, in windows of
   {first.plan.parts[0].window_s:g} s ("{NAMES[SLEEPY]}": {LONGER:g} times as long).
-  Commits of the tool: {", ".join(commits)}.
+  Commits of the tool, with how many of the {len(sessions)} files each made: {by_commit}.{beyond}
 - Recorded: {duets} duets in {len(recording.pieces)} pieces, {_hours(found):.2f} hours of them, of which identical
   arms {_hours(found, TWIN):.2f} hours
   ({", ".join(f"{_hours(found, TWIN, name):.2f} {name}" for name in CONDITIONS)}); and {len(recording.live)} live

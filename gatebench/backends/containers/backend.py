@@ -35,7 +35,7 @@ from gatebench.backends.programs import (
     Program,
     Serving,
     answering,
-    answers,
+    answers_well,
     free_port,
     free_ports,
     uninterrupted,
@@ -204,7 +204,7 @@ class ContainerBackend:
     ) -> Any:
         """Start it on a free port; on a bridge, on the one that is published for servers."""
         port = free_port if self._holder is None else lambda: self._ports[0]
-        return answering(name, launch, ready=lambda port: answers(f"{scheme}://{HOST}:{port}{path}"), port=port)
+        return answering(name, launch, ready=lambda port: answers_well(f"{scheme}://{HOST}:{port}", path), port=port)
 
     @property
     def _bind(self) -> str:
