@@ -117,6 +117,15 @@ def test_trials_that_followed_each_other_or_may_have_are_no_duet(elapsed_s: floa
     assert TOGETHER not in text
 
 
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00"])
+def test_trials_at_the_end_of_all_time_are_judged_as_any_other(end: str) -> None:
+    def at_the_end(run: Run) -> Run:
+        return replace(run, started_at=end, elapsed_s=1e18)
+
+    made = judged([replace(gate_session(flat(0.0, 20), confirmed=False, spoil=at_the_end), gate=None)], BASE, HEAD)
+    assert judge(made).word == "pass"
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_a_verdict_on_invented_figures_says_so_before_anything_else(word: str) -> None:
     made = replace(gate_session(WORDS[word], confirmed=False), backend="fake")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from gatebench.errors import UsageError
 from gatebench.gate.alike import Measured, aged, check_parts, check_sessions, listed
@@ -16,7 +16,7 @@ from gatebench.metrics import TABLE
 from gatebench.model import Gate, Measure, Origin, Run, Session
 
 DRIFT = "Base and head come from two sessions: what drifted between them, the machine included, is in the figure."
-CLOCK = timedelta(seconds=1)  # to which the starts of runs are known
+CLOCK_S = 1.0  # to which the starts of runs are known
 
 
 def recorded(
@@ -116,14 +116,14 @@ def _joined(
 
 def _duets(runs: Sequence[Run]) -> bool:
     """Tell whether base and head were measured at the same time: whether all that are paired overlap evidently."""
-    spans: dict[tuple[int, str, str], list[tuple[datetime, datetime]]] = {}
+    spans: dict[tuple[int, str, str], list[tuple[float, float]]] = {}
     for run in runs:
-        start = datetime.fromisoformat(run.started_at)
-        ended = start + timedelta(seconds=run.elapsed_s or 0.0)  # of one that is not known nothing is evident
-        spans.setdefault((run.block, run.scenario, run.load), []).append((start, ended))
+        start = datetime.fromisoformat(run.started_at).timestamp()
+        end = start + (run.elapsed_s or 0.0)  # of one that is not known nothing is evident
+        spans.setdefault((run.block, run.scenario, run.load), []).append((start, end))
     pairs = [found for found in spans.values() if len(found) > 1]
     overlaps = [min(end for _, end in pair) - max(start for start, _ in pair) for pair in pairs]
-    return bool(overlaps) and min(overlaps) > CLOCK
+    return bool(overlaps) and min(overlaps) > CLOCK_S
 
 
 def _arms(sessions: Sequence[Session], base: str | None, head: str | None) -> tuple[Measured, Measured]:
