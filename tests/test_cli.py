@@ -436,6 +436,7 @@ def test_a_check_tells_of_each_stack_what_it_kept_what_it_broke_and_what_it_need
     words = ["check", "--json", "--at-once", "4", "--stack", "hello+dead"]
     done = gatebench(*words, *(word for name in names for word in ("--stack", name)), cwd=tmp_path)
     assert done.returncode == 4, "a stack that cannot be started weighs more than one that breaks a rule"
+    assert done.stdout, done.stderr
     found = {one["stack"]: one for one in json.loads(done.stdout)}
     assert list(found) == ["hello+dead", *names], "in the order in which they were asked for"
     assert {name: one["passed"] for name, one in found.items()} == {
