@@ -14,12 +14,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gatebench import machine
-from gatebench.backends.programs import Serving
+from gatebench.backends.programs import Serving, uninterrupted
 from gatebench.backends.resources import at_rest
 from gatebench.backends.services import Services
 from gatebench.contract import Finding, Outcome
 from gatebench.contract.routes import NEEDS, ROUTES
-from gatebench.errors import ContractError, GatebenchError, UsageError
+from gatebench.errors import ContractError, GatebenchError, UsageError, reason
 from gatebench.model import AnyStack, Placement, Service, Stack
 from gatebench.parties import Parties
 from gatebench.run import DATE_STEP_S, spoken
@@ -76,9 +76,10 @@ def checks(
         visits.left.put((number, stack))
     told("services")
     threads = [threading.Thread(target=visits.make) for _ in range(min(at_once, len(stacks)))]
-    for thread in threads:
-        thread.start()
     try:
+        with uninterrupted():  # whoever was not begun could not be waited for
+            for thread in threads:
+                thread.start()
         for number in range(len(stacks)):
             ended = visits.ended.get()
             if isinstance(ended, BaseException):
@@ -170,6 +171,8 @@ class _Visitor:
         except GatebenchError as error:
             misdeclared, unready = isinstance(error, UsageError), isinstance(error, ContractError)
             return replace(checked, problem=str(error), misdeclared=misdeclared, unready=unready)
+        except OSError as error:  # as where the disk is full: what others found is not lost by it
+            return replace(checked, problem=f"{stack.name} could not be started: {reason(error)}.")
 
     def _driver(self, stack: AnyStack) -> str | None:
         """Say what the service of a chosen driver needs, where this machine lacks it: the stack is about that."""

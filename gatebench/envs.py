@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,9 +134,11 @@ def prepare(root: Path, requirements: Sequence[str], python: str | None = None) 
         raise MachineError(f"The lock {lock.name} does not hold what it was made of; remove {lock} and try again.")
     content = "\n".join([*sorted(wanted), python or sys.version]).encode() + lock.read_bytes() + FORM
     folder = root / ".envs" / hashlib.sha256(content).hexdigest()[:16]
-    return _ready(folder) or _build(
-        folder, lock, wanted, python or str(getattr(sys, "_base_executable", sys.executable))
-    )
+    base = python or str(getattr(sys, "_base_executable", sys.executable))
+    try:
+        return _ready(folder) or _build(folder, lock, wanted, base)
+    except OSError as error:
+        raise MachineError(f"An environment could not be built in {folder.parent}: {error}.") from error
 
 
 def _ready(folder: Path) -> Environment | None:
@@ -188,23 +191,38 @@ def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Enviro
             listed.write_text("\n".join(wanted) + "\n", encoding="utf-8")
             options = ["--quiet", "--require-hashes", "--compile-bytecode", "--constraints", str(lock)]
             _uv("pip", "install", *options, "--python", python, "--requirements", str(listed))
-        asked = subprocess.run([python, "-c", ASK_VERSION], capture_output=True, text=True, check=True)
+        asked = subprocess.run([python, "-c", ASK_VERSION], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            said = " ".join(asked.stderr.split())[-600:]
+            raise MachineError(f"{base} does not run where an environment is built: {said or 'it said nothing'}")
         installed = _uv("pip", "list", "--format", "json", "--python", python)
         (beside / "versions.json").write_text(
             json.dumps(versions(installed, asked.stdout), indent=1), encoding="utf-8"
         )
         (beside / CONTENTS).write_text(_contents(beside), encoding="utf-8")
-        # Another session may have been quicker, which serves as well; a broken one makes room.
-        if _ready(folder) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                beside.rename(folder)
+        # Another thread or session may have been quicker, which serves as well; a broken one makes room.
+        with _alone(folder.parent):
+            if _ready(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     built = _ready(folder)
     if built is None:
         raise MachineError(f"The environment {folder.name} could not be put in place; see that .envs/ is writable.")
     return built
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep all others out who want to put something in place in this folder."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def versions(listed: str, python: str) -> dict[str, str]:

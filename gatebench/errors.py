@@ -46,3 +46,9 @@ class Interrupted(BaseException):
     """The user wants it to end, by Ctrl-C or a signal; no KeyboardInterrupt, which typer takes for its own."""
 
     exit_code = 130
+
+
+def reason(error: OSError) -> str:
+    """Say in the system's words what it refused; of several files that could not be copied, the first is told."""
+    several = error.args[0] if error.args else None
+    return str(several[0][-1]) if isinstance(several, list) and several else str(error)

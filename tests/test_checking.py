@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -191,6 +194,23 @@ def test_an_environment_that_cannot_be_made_is_a_problem_likewise(tree: Tree) ->
 
     (checked,) = check(tree, [FLASK], Unprepared()).values()
     assert checked.problem == "uv pip failed"
+
+
+def test_a_disk_that_is_full_is_a_problem_of_the_stack_that_met_it_and_the_machines_owners_turn(tree: Tree) -> None:
+    full = f"{os.strerror(errno.ENOSPC)}: 'a.log'"
+
+    def meets(stack: AnyStack) -> None:
+        if stack.name == RAW:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.log")
+        if stack.name == FLASK:
+            raise shutil.Error([("a", "b", full), ("c", "d", "another")])
+
+    found = check(tree, [FLASK, RAW, FASTAPI], Backend(meets=meets))
+    assert found[FASTAPI].passed
+    assert found[RAW].problem == f"{RAW} could not be started: [Errno {errno.ENOSPC}] {full}."
+    assert found[FLASK].problem == f"{FLASK} could not be started: {full}."
+    with pytest.raises(MachineError, match="see above"):
+        _judge(list(found.values()), named=True, own=None)
 
 
 def test_a_broken_rule_of_a_route_is_its_verdict(tree: Tree) -> None:

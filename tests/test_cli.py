@@ -23,7 +23,9 @@ import pytest
 from trees import APP, PLAN, app, front, plan, scenario, server, small
 
 from gatebench import catalogue, cli, store
+from gatebench.checking import Checked
 from gatebench.contract.routes import ROUTES
+from gatebench.errors import MachineError
 from gatebench.session import Tree
 
 FAKE = {"GATEBENCH_BACKEND": "fake"}
@@ -455,6 +457,25 @@ def test_a_check_tells_of_each_stack_what_it_kept_what_it_broke_and_what_it_need
     assert broken == {("plaintext", "bytes")}
     works = [one for one in found["modest+stdlib"]["findings"] if not one["ok"]]
     assert [(one["route"], one["rule"], one["found"]) for one in works] == [("json", "lack", "one that works")]
+
+
+@pytest.mark.parametrize("error", [MachineError("The disk is full."), ZeroDivisionError("no rows")], ids=type)
+def test_a_check_that_cannot_go_on_tells_what_it_found_before(
+    gatebench: Gatebench, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: object, **__: object) -> Iterator[Checked]:
+        yield Checked(stack="flask+gunicorn-sync", ready_s=0.25, problem="It ended at once.")
+        raise error
+
+    monkeypatch.setattr(cli.checks, "checks", broken)
+    words = ["check", "--backend", "fake", "--stack", "flask+gunicorn-sync", "--root", str(root)]
+    done = gatebench(*words, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "failed flask+gunicorn-sync: It ended at once." in done.stdout
+    assert "0 of 1 stacks" in done.stdout
+    assert str(error) in done.stderr
+    (found,) = json.loads(gatebench(*words, "--json", cwd=tmp_path).stdout)
+    assert found["ready_s"] == 0.25
 
 
 @pytest.mark.server

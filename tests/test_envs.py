@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -265,6 +269,45 @@ def test_an_environment_that_is_broken_is_built_again(
     assert again.versions == {"small": "1.0", "python": platform.python_version()}
     assert [words[0] for words in asked].count("venv") == 2
     assert sorted(path.name for path in (tmp_path / ".envs").iterdir()) == [first.folder.name]
+
+
+def test_of_several_who_build_the_same_at_once_one_puts_it_in_place_and_nobody_removes_it(
+    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, monkeypatch)
+    several, look = 4, envs._ready
+    together = threading.Barrier(several)
+
+    def ready(folder: Path) -> envs.Environment | None:
+        found = look(folder)
+        if found is None:  # nobody acts upon it before all have seen it, if all may look
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(timeout=0.5)
+        return found
+
+    monkeypatch.setattr(envs, "_ready", ready)
+
+    def prepared(_: int) -> int:
+        return envs.prepare(tmp_path, ["small"]).folder.stat().st_ino
+
+    with ThreadPoolExecutor(several) as pool:
+        given = set(pool.map(prepared, range(several)))
+    assert given == {envs.prepare(tmp_path, ["small"]).folder.stat().st_ino}
+    assert len(list((tmp_path / ".envs").iterdir())) == 1
+
+
+def test_a_full_disk_is_told_with_the_place_that_is_full(
+    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, monkeypatch)
+
+    def contents(folder: Path) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "contents.txt"))
+
+    monkeypatch.setattr(envs, "_contents", contents)
+    with pytest.raises(MachineError, match=r"could not be built in \S+/\.envs: .*No space left on device: '\S+'\."):
+        envs.prepare(tmp_path, ["small"])
+    assert list((tmp_path / ".envs").iterdir()) == []
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:

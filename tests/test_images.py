@@ -834,6 +834,15 @@ def test_a_recipe_that_cannot_be_read_is_shown(tree: Tree, engine: Engine, base:
     assert "NONSENSE" in one_sentence(caught.value, tree)
 
 
+def test_where_nothing_can_be_laid_out_that_is_said_with_the_place(
+    tree: Tree, engine: Engine, base: str, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "no folder"
+    scratch.write_text("", encoding="utf-8")
+    with pytest.raises(MachineError, match=rf"cannot be laid out in {scratch}: .*Not a directory"):
+        replace(tree.images(engine, base), scratch=scratch).stack(tree.stack)
+
+
 def test_without_a_recipe_that_is_said(tree: Tree, engine: Engine, base: str) -> None:
     (tree.root / "compose" / "Dockerfile").unlink()
     with pytest.raises(UsageError, match="There is no compose/Dockerfile in"):

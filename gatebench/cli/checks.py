@@ -62,21 +62,23 @@ def check(  # noqa: PLR0917 - options, which typer gives by name
     found: list[Checked] = []
     with out.status("starting") as status, parties(tree.root, Wish(backend=backend), telling(status)) as who:
         chosen = _chosen(tree, who, stack, cover=cover)
-        stopped = False
+        ended: BaseException | None = None
         try:
             for checked in checks(tree, chosen, who, telling(status), at_once=at_once or len(machine.usable_cpus())):
                 found.append(checked)
                 if not as_json and (checked.problem or (checked.outcome and not checked.passed)):
                     _show_fault(checked)
-        except Interrupted:
-            stopped = True
+        except (Interrupted, Exception) as error:  # noqa: BLE001 - raised again when what was found has been shown
+            ended = error
     found.sort(key=lambda checked: [one.name for one in chosen].index(checked.stack))
     if as_json:
         typer.echo(json.dumps([_checked(one) for one in found], indent=2))
-    else:
+    elif found or ended is None:
         _show(tree, found)
-    if stopped:
-        raise Interrupted(f"Interrupted; {len(found)} of {len(chosen)} stacks were checked.")
+    if ended is not None:
+        if isinstance(ended, Interrupted):
+            ended = Interrupted(f"Interrupted; {len(found)} of {len(chosen)} stacks were checked.")
+        raise ended
     _judge(found, named=bool(stack), own=next(iter(tree.stacks.apps.values())) if own else None)
 
 

@@ -28,7 +28,7 @@ from gatebench import envs
 from gatebench.backends.containers import debian
 from gatebench.backends.containers.engine import Engine, labels
 from gatebench.backends.programs import LOG_LINES, stop, uninterrupted
-from gatebench.errors import MachineError, UsageError
+from gatebench.errors import MachineError, UsageError, reason
 from gatebench.model import Containment, Front, Service, Setting, Stack
 
 TIMEOUT_S = 900.0
@@ -191,8 +191,13 @@ class Images:
                 lock = envs.locked(tree or self.root, requirements)
                 given["REQUIREMENTS"] = required(lock, requirements)
             apt = base if given.get("PACKAGES") else None
-            with self._context(folders or {}, lock) as context, self._secrets(apt) as secrets:
-                built = self._build(name, target, given, context, secrets)
+            try:
+                with self._context(folders or {}, lock) as context, self._secrets(apt) as secrets:
+                    built = self._build(name, target, given, context, secrets)
+            except OSError as error:
+                raise MachineError(
+                    f"What the image of {name} is built from cannot be laid out in {self.scratch}: {reason(error)}."
+                ) from error
             versions = {} if lock is None else self._versions(built)
             self._made[name] = Image(id=built, name=tag(name), versions=versions)
         return self._made[name]
