@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gatebench import own, plan
@@ -82,20 +82,21 @@ def laid_down(
 ) -> Session:
     """Measure duets for practice, and give the header with the gate as it is declared before the first block.
 
-    `warned` hears where both arms are the same, and where the budget is too small to decide anything. ContractError,
-    MachineError or UsageError where an arm cannot be measured at all.
+    `warned` hears where both arms are the same, and where the budget is too small to decide anything. Where an arm
+    failed in the practice, the header has those runs, and they are all that there will be. MachineError or UsageError
+    where an arm cannot even be tried.
     """
     again = header.plan.part(AGAIN).stacks[1]
     base, head = wanted.base, wanted.head
     arms = {base.stack.name: base.words, head.stack.name: head.words, again: base.words}
-    block_s, lowest_rps = _practised(conductor, header.plan, arms, now)
+    block_s, lowest_rps, failed = _practised(conductor, header.plan, arms, now)
     usual_s = header.plan.part(GATE).window_s
     window_s = _window_s(wanted.margins, usual_s, lowest_rps)
     block_s += (window_s - usual_s) * len(header.plan.measures)
-    blocks = wanted.blocks or _affordable(wanted.budget_s, block_s)
+    blocks = wanted.blocks or (LEAST if failed else _affordable(wanted.budget_s, block_s))
     needed_s = _with_again(blocks) * block_s
     budget_s = max(wanted.budget_s, LENIENT * needed_s) if wanted.blocks else wanted.budget_s
-    if needed_s > budget_s:
+    if needed_s > budget_s and not failed:
         warned(
             f"The budget of {budget_s:.0f} s is too small: a block takes about {block_s:.1f} s, and the {blocks} "
             f"blocks that a gate needs at least take {needed_s:.0f} s, so that it may well be unsure; give it more "
@@ -117,7 +118,7 @@ def laid_down(
     )
     counts = {GATE: blocks, AGAIN: _with_again(blocks) - blocks, CONFIRM: blocks}
     parts = tuple(replace(part, blocks=counts[part.name], window_s=window_s) for part in header.plan.parts)
-    declared = replace(header, gate=gate, plan=replace(header.plan, parts=parts))
+    declared = replace(header, gate=gate, plan=replace(header.plan, parts=parts), runs=tuple(failed))
     if alike := sameness(declared):
         warned(alike)
     return declared
@@ -133,6 +134,9 @@ def gated(
     """
     if header.gate is None:
         raise ValueError(f"{header.name} declares no gate")
+    if header.runs:  # an arm failed in the practice
+        yield from header.runs
+        return
     conductor = replace(conductor, plan=header.plan)  # whose windows may be longer than those of the practice
     going = _Going(conductor=conductor, header=header, gate=header.gate, begun=begun, now=now)
     yield from going.part(GATE)
@@ -158,25 +162,33 @@ def failure(run: Run, arms: Mapping[str, str]) -> GatebenchError | None:
     return None
 
 
-def _practised(conductor: Conductor, asked: Plan, arms: Mapping[str, str], now: Clock) -> tuple[float, float | None]:
-    """Measure a duet of every scenario, keep none, and give the seconds that a block takes and the lowest rate."""
+def _practised(
+    conductor: Conductor, asked: Plan, arms: Mapping[str, str], now: Clock
+) -> tuple[float, float | None, Sequence[Run]]:
+    """Measure a duet of every scenario, and give the seconds that a block takes, the lowest rate, and a failed duet.
+
+    No other duet is kept, and none is made after one that failed.
+    """
     for name in asked.stacks:
         if lack := conductor.lacking.get(name):
             raise MachineError(f"{name} ({arms[name]}) cannot run here: {lack.rstrip('.')}.")
     part = asked.part(GATE)
     chance = random.Random(f"{asked.seed} practice")  # noqa: S311 - an order, not a secret
-
-    def practise(measure: Measure) -> list[float]:
-        runs = conductor.together(_duet(part, 0, measure, chance))
-        for run in runs:
-            if error := failure(run, arms):
+    took_s: list[float] = []
+    rates: list[list[float | None]] = []
+    for measure in (part.measures[0], *part.measures):  # an environment's first start is slower than those that come
+        began = now()
+        duet = [replace(trial, number=number) for number, trial in enumerate(_duet(part, 0, measure, chance))]
+        runs = conductor.together(duet)
+        took_s.append(now() - began)
+        rates.append([read("rate_rps", run) for run in runs])
+        failed = [error for run in runs if (error := failure(run, arms))]
+        for error in failed:
+            if isinstance(error, UsageError):
                 raise error
-        return [rate for run in runs if (rate := read("rate_rps", run))]
-
-    practise(part.measures[0])  # an environment's first start is slower than those that come
-    began = now()
-    rates = [rate for measure in part.measures for rate in practise(measure)]
-    return now() - began, min(rates, default=None)
+        if failed:
+            return sum(took_s), None, runs
+    return sum(took_s[1:]), min((rate for each in rates[1:] for rate in each if rate), default=None), ()
 
 
 def _window_s(margins: Mapping[str, float], usual_s: float, lowest_rps: float | None) -> float:

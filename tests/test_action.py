@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ import pytest
 import typer
 from repositories import commit, git
 from ruamel.yaml import YAML
-from sessions import session
 
-from gatebench import gating
 from gatebench.cli import app
 
 ACTION = Path(__file__).parent.parent / "action.yml"
@@ -121,39 +118,6 @@ def test_an_exit_code_without_the_judgement_that_it_stands_for_is_no_verdict(
     assert "::error title=gatebench::" in done.stdout
     assert "2 %25 more." not in done.stdout
     assert "judged nothing" in (Path(runner.outputs()["reports"]) / "gate.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize(("fails", "kind"), [("true", "error"), ("false", "warning")])
-def test_an_arm_that_broke_its_contract_before_the_first_block_is_a_fail_that_says_so(
-    runner: Runner, fails: str, kind: str
-) -> None:
-    run = replace(session().runs[0], status="failed", fault="contract", reason="GET / was answered with 500")
-    error = gating.failure(run, {run.stack: "the working tree"})
-    assert error is not None
-    done = runner.run(code=1, word="", base="HEAD~1", fails=fails, WANTED_SENTENCE=f"gatebench: {error}")
-    outputs = runner.outputs()
-    assert (outputs["verdict"], outputs["exit-code"]) == ("fail", "1")
-    assert f"::{kind} title=gatebench::{error}\n" in done.stdout
-    for told in (runner.summary, Path(outputs["reports"]) / "gate.md"):
-        assert "**Fail: an arm broke its contract** (exit code 1)" in told.read_text("utf-8")
-        assert str(error) in told.read_text("utf-8")
-        assert "judged nothing" not in told.read_text("utf-8")
-
-
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        (1, "ValueError: x fails its contract on plain"),  # a Python that broke down
-        (4, "gatebench: x fails its contract on plain"),
-        (0, "gatebench: x fails its contract on plain"),
-    ],
-)
-def test_words_of_a_broken_contract_are_no_verdict_where_the_gate_ended_otherwise(
-    runner: Runner, code: int, said: str
-) -> None:
-    runner.run(code=code, word="", base="HEAD~1", WANTED_SENTENCE=said)
-    assert runner.outputs()["verdict"] == "error"
-    assert "judged nothing" in runner.summary.read_text("utf-8")
 
 
 def test_the_gate_itself_is_called_in_its_words_and_its_sentence_is_found(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ ONCE = ("app", "stack", "budget")  # options that are given once, where they are
 OFTEN = ("scenario", "metric", "margin")  # and those that are given for each word of their input
 EITHER = ("confirm", "fails", "comment")  # inputs that are true or false
 KEPT_LINES = 15  # of what was said, where there is no report
-BROKEN = " fails its contract on "  # said of an arm that could not even be practised: a fail, with no report
 
 
 def given(name: str) -> str:
@@ -78,8 +77,7 @@ def measured(words: list[str]) -> tuple[int, list[str]]:
 def found(reports: Path, code: int, lines: list[str]) -> tuple[str, str]:
     """Give the verdict and a sentence: the judgement's, and where nothing was judged the last thing that was said.
 
-    The exit code alone is no verdict: a Python that breaks down ends with 1, too. An arm that broke its contract
-    before the first block leaves no judgement, and its sentence tells it apart.
+    The exit code alone is no verdict: a Python that breaks down ends with 1, too.
     """
     try:
         judgement = json.loads((reports / "gate.json").read_text(encoding="utf-8"))["judgement"]
@@ -90,9 +88,7 @@ def found(reports: Path, code: int, lines: list[str]) -> tuple[str, str]:
         return word, sentence
     said = [line.strip() for line in lines if line.strip()]
     last = said[-1] if said else "gatebench said nothing."
-    sentence = last.removeprefix("gatebench: ")
-    broke = code == 1 and word == "error" and sentence != last and BROKEN in sentence
-    return "fail" if broke else "error", sentence
+    return "error", last.removeprefix("gatebench: ")
 
 
 def annotate(kind: str, text: str) -> None:
@@ -138,8 +134,7 @@ def main() -> int:
     report = reports / "gate.md"
     if verdict == "error" or not report.exists():  # whatever was written before it broke off is no judgement
         last = "".join(f"    {line}" for line in lines[-KEPT_LINES:])
-        became = "The gate judged nothing" if verdict == "error" else "Fail: an arm broke its contract"
-        report.write_text(f"**{became}** (exit code {code})\n\n{last}\n", encoding="utf-8")
+        report.write_text(f"**The gate judged nothing** (exit code {code})\n\n{last}\n", encoding="utf-8")
     fails = verdict == "error" or (verdict == "fail" and given("fails") != "false")
     annotate("error" if fails else "notice" if verdict == "pass" else "warning", sentence)
     tell("GITHUB_STEP_SUMMARY", report.read_text(encoding="utf-8") + "\n")
