@@ -49,7 +49,7 @@ def _head(found: Found) -> str:
     duets = sum(len(one.elapsed_s) for one in recording.found.values())
     invented = " **All figures are invented: it was made with the fake backend.**" if first.backend == "fake" else ""
     commits = Counter(session.commit or "unknown" for session in sessions)
-    by_commit = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
+    by_commit = ", ".join(f"{commit} ({count})" for commit, count in commits.most_common())
     dirty = any("+" in commit for commit in commits)
     beyond = ' "+changes" is a tree that held more than its commit, and what, no file says.' if dirty else ""
     return f"""# What the gate was seen to tell
