@@ -24,7 +24,7 @@ from gatebench.model import AnyStack, Load, Measure, Placement, Plan, Run, Setti
 from gatebench.parties import Parties
 from gatebench.run import Conductor
 from gatebench.session import Tree, Wish, opened, parties
-from gatebench.validity import SERVER_FULL
+from gatebench.validity import GENERATOR_DELAY, NEIGHBOUR_VOID, SERVER_FULL
 
 pytestmark = [
     pytest.mark.server,
@@ -36,7 +36,6 @@ MOVED = 0.05
 TRIALS, MOST = 3, 6  # those that neighbours have left alone, and all
 STARVING = 20  # loops: with a tenth of its CPU the generator still keeps a slow stack full
 STACK = "fastapi+uvicorn"
-NEIGHBOURS = 0.10  # of a party's CPU: who takes more of it moves the rate as well
 PLAN = Plan.alone(
     name="throttle",
     title="Throttled",
@@ -104,10 +103,11 @@ def rate(run: Run) -> float:
 
 
 def disturbed(run: Run, loops: int) -> bool:
-    """Say whether neighbours took a part of the server's CPU, or, without loops, of the generator's."""
+    """Say whether neighbours took what voids a trial: of the server's CPU, or, without loops, of the generator's."""
     server = (run.server_busy_share or 0) - (run.server_cpu_share or 0)
     generator = (run.generator_busy_share or 0) - (run.generator_cpu_share or 0)
-    return server > NEIGHBOURS or (not loops and generator > NEIGHBOURS)
+    starved = generator > NEIGHBOUR_VOID or (run.generator_delay_share or 0) > GENERATOR_DELAY
+    return server > NEIGHBOUR_VOID or (not loops and starved)
 
 
 @dataclass(frozen=True)
