@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from uv import find_uv_bin
 from gatebench.errors import MachineError, UsageError
 
 TIMEOUT_S = 600.0
+FORSAKEN_S = 6 * TIMEOUT_S  # nobody builds that long
 CONTENTS = "contents.txt"  # what an environment held when it was whole
 FORM = b"6"  # of what an environment holds beside its packages; another one is built where it changes
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\\n]+)( ; [^\\\n]+?)? *\\?$", re.MULTILINE)  # a line of a lock
@@ -66,17 +68,15 @@ def pin(requirements: Sequence[str], path: Path, prefer: Path | None = None) -> 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".pinning-", dir=path.parent) as folder:
+            source, found = Path(folder) / "requirements.in", Path(folder) / "pins.txt"
+            source.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+            if prefer is not None and prefer.exists():
+                shutil.copy(prefer, found)
+            _uv("pip", "compile", *RESOLVED, "--output-file", str(found), str(source))
+            found.replace(path)
     except OSError as error:
         raise MachineError(f"Pins cannot be kept in {path.parent} ({error.strerror}): make it writable.") from error
-    with tempfile.TemporaryDirectory() as folder:
-        source, found = Path(folder) / "requirements.in", Path(folder) / "pins.txt"
-        source.write_text("\n".join(requirements) + "\n", encoding="utf-8")
-        if prefer is not None and prefer.exists():
-            shutil.copy(prefer, found)
-        _uv("pip", "compile", *RESOLVED, "--output-file", str(found), str(source))
-        beside = path.with_suffix(".new")
-        shutil.copy(found, beside)
-        beside.replace(path)
 
 
 def locked(root: Path, requirements: Sequence[str]) -> Path:
@@ -202,6 +202,7 @@ def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Enviro
         (beside / CONTENTS).write_text(_contents(beside), encoding="utf-8")
         # Another thread or session may have been quicker, which serves as well; a broken one makes room.
         with _alone(folder.parent):
+            _forsaken(folder.parent)
             if _ready(folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 with contextlib.suppress(OSError):
@@ -212,6 +213,14 @@ def _build(folder: Path, lock: Path, wanted: Sequence[str], base: str) -> Enviro
     if built is None:
         raise MachineError(f"The environment {folder.name} could not be put in place; see that .envs/ is writable.")
     return built
+
+
+def _forsaken(folder: Path) -> None:
+    """Remove what was being built by somebody who was killed."""
+    for one in folder.glob(".building-*"):
+        with contextlib.suppress(OSError):  # it has been put in place
+            if one.stat().st_mtime < time.time() - FORSAKEN_S:
+                shutil.rmtree(one)
 
 
 @contextlib.contextmanager

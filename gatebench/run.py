@@ -97,7 +97,8 @@ class Conductor:
         """Measure cells at the same time on the same CPUs, each on a freshly started server of its own.
 
         One after the other, servers start and contracts are spoken, before and after; the loads press at once. Where
-        one of them does not come to its load, the others are void: they would have had the CPUs to themselves.
+        one of them does not come to its load, the others are void: they would have had the CPUs to themselves. Their
+        contracts are spoken all the same, so that what is wrong with both is not told of one.
         """
         started = time.perf_counter()
         seats = [self._seat(trial) for trial in trials]
@@ -113,7 +114,7 @@ class Conductor:
     def _through(self, seats: Sequence[Seat], threads: Executor, up: contextlib.ExitStack) -> None:
         for step in (self._start, self._stand):  # all generators first: they import while servers start
             for seat in seats:
-                if not any_over(seats):
+                if not seat.over:
                     tried(seat, partial(step, seat, up))
         if not any_over(seats):
             self._press(seats, threads)

@@ -898,7 +898,7 @@ def test_an_interrupted_run_leaves_neither_a_container_nor_a_network(one_trial: 
         said = process.communicate(timeout=DEADLINE_S)[1]
     assert time.monotonic() - begun < 5
     assert process.returncode == 130
-    assert said.startswith("gatebench: Interrupted; what was measured so far is kept. `gatebench run --resume ")
+    assert said.startswith("gatebench: Interrupted. What was measured is kept: `gatebench run --resume ")
     assert remains(engine, owner) == []
     session = store.read(one_trial / "results" / "s.jsonl")
     assert len(session.runs) >= 1

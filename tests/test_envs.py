@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -294,6 +295,17 @@ def test_of_several_who_build_the_same_at_once_one_puts_it_in_place_and_nobody_r
         given = set(pool.map(prepared, range(several)))
     assert given == {envs.prepare(tmp_path, ["small"]).folder.stat().st_ino}
     assert len(list((tmp_path / ".envs").iterdir())) == 1
+
+
+def test_what_was_being_built_by_somebody_long_gone_is_removed(
+    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, monkeypatch)
+    for name, at in ((".building-old", 0.0), (".building-now", time.time())):
+        (tmp_path / ".envs" / name).mkdir(parents=True)
+        os.utime(tmp_path / ".envs" / name, (at, at))
+    ready = envs.prepare(tmp_path, ["small"]).folder
+    assert {path.name for path in (tmp_path / ".envs").iterdir()} == {ready.name, ".building-now"}
 
 
 def test_a_full_disk_is_told_with_the_place_that_is_full(

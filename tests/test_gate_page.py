@@ -166,7 +166,7 @@ def test_looks_are_listed_with_their_error_and_the_one_that_decided() -> None:
 
 def test_a_look_that_was_taken_early_says_at_how_many_blocks() -> None:
     _, found = read(gate_session(flat(0.0, 14), looks=(20, 40)))
-    assert "1 20 blocks 0.62 % yes at 14 blocks, as time was out, it decided" in found.text
+    assert "1 20 blocks 0.62 % yes at 14 blocks, where it ended, it decided" in found.text
 
 
 def test_void_trials_are_counted_with_their_reason() -> None:

@@ -421,7 +421,7 @@ def test_a_written_file_is_judged_exactly_as_it_was_live(tree: Tree, tmp_path: P
 class Breaking:
     """A contract of which an arm breaks a route, once it has been spoken so many times to whomever."""
 
-    arm: str
+    arms: str
     after: int = 0
     backend: Costing = field(default_factory=Costing)
     spoken: int = 0
@@ -430,7 +430,7 @@ class Breaking:
         self.spoken += 1
         stack = self.backend.at(asked["host"])
         assert isinstance(stack, Stack)
-        broken = stack.arm == self.arm and self.spoken > self.after
+        broken = str(stack.arm) in self.arms.split() and self.spoken > self.after
         return Outcome(findings=(Finding("plaintext", "bytes", not broken, "Hello", "Bye"),), date=None)
 
 
@@ -468,6 +468,21 @@ def test_an_arm_that_fails_its_contract_later_is_kept_and_is_the_last(tree: Tree
     assert not any(final(run) for run in found.runs[:-2])
     assert found.header.gate is not None
     assert isinstance(failure(last, found.header.gate.arms), ContractError)
+
+
+def test_where_both_arms_fail_their_contract_head_is_not_blamed_alone(tree: Tree) -> None:
+    breaking = Breaking("base head")
+    found = made(tree, breaking.backend, contract=breaking)
+    assert [run.fault for run in found.runs] == ["contract", "contract"]
+    said = "Both arms failed the contract, base in 1 of 1 trials and head in 1 of 1: plaintext breaks"
+    assert said in found.judgement.sentence
+
+
+def test_of_a_base_that_could_not_be_tried_it_is_not_said_that_it_kept_its_contract(tree: Tree) -> None:
+    backend = Costing(breaks=lambda stack, _: isinstance(stack, Stack) and stack.arm == "base")
+    found = made(tree, backend, contract=Breaking("head", backend=backend))
+    assert {run.stack: run.fault for run in found.runs} == {BASE: "machine", HEAD: "contract"}
+    assert "failed the contract in 1 of 1 trials, base could not be tried: " in found.judgement.sentence
 
 
 def test_an_arm_that_does_not_start_ends_the_gate_by_its_name(tree: Tree) -> None:

@@ -95,7 +95,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    raise Interrupted("Interrupted; what was measured so far is kept.")
+    raise Interrupted("Interrupted.")
 
 
 def _say(text: str) -> None:

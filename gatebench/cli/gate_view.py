@@ -178,9 +178,9 @@ def _lines(judgement: Judgement, session: Session) -> Iterator[str]:
 
 def _look(judgement: Judgement) -> str:
     """Say which look was the last one taken, and that it decided where it did."""
-    if not judgement.look or not judgement.looks:
+    if not judgement.look or not judgement.looks or judgement.broken:
         return ""
-    decided = "" if judgement.word == "unsure" or judgement.broken else "decided at "
+    decided = "" if judgement.word == "unsure" else "decided at "
     return f", {decided}look {judgement.look} of {judgement.looks}"
 
 

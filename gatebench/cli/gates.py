@@ -196,6 +196,7 @@ def _blocks(conductor: Conductor, header: Session, writer: Writer, console: Cons
             with contextlib.suppress(MachineError):  # a full disk has been told already
                 writer.end(ended_at=now(), interrupted=True)
             if isinstance(error, Interrupted):
-                raise Interrupted(f"{error} `gatebench gate {writer.path}` judges it.") from None
+                kept = f"What was measured is kept: `gatebench gate {writer.path}` judges it."
+                raise Interrupted(f"{error} {kept}") from None
             raise
     writer.end(ended_at=now(), interrupted=False)

@@ -188,8 +188,10 @@ def _measured(conductor: Conductor, left: Sequence[Trial], writer: Writer, minut
         except (Interrupted, GatebenchError) as error:
             with contextlib.suppress(MachineError):  # a full disk has been told already
                 writer.end(ended_at=now(), interrupted=True)
-            if isinstance(error, Interrupted) and OWN_SCENARIO not in conductor.scenarios:
-                raise Interrupted(f"{error} `gatebench run --resume {writer.path}` goes on.") from None
+            if isinstance(error, Interrupted):
+                own = OWN_SCENARIO in conductor.scenarios  # which nothing resumes
+                goes_on = "" if own else f": `gatebench run --resume {writer.path}` goes on"
+                raise Interrupted(f"{error} What was measured is kept{goes_on}.") from None
             raise
     writer.end(ended_at=now(), interrupted=tally.trials < len(left))
     return tally

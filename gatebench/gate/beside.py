@@ -129,7 +129,7 @@ class _Broken:
     """How often an arm did not keep the contract, before the load or under it."""
 
     arm: str
-    trials: int
+    trials: int  # in which it came to be asked
     contract: Sequence[Run]  # that failed it before the load: nothing disturbs that, so once is enough
     broke: Sequence[Run]  # that kept it before the load and not under it
 
@@ -145,6 +145,10 @@ class _Broken:
         often = self.share(len(self.broke))
         oftener = often > BROKEN and often > OFTENER * other.share(len(other.broke))
         return bool(self.contract) or (len(self.broke) >= FEWEST_BROKEN and oftener)
+
+    @property
+    def told(self) -> str:
+        return f"{self.arm} in {self.count} of {self.trials}" if self.trials else f"{self.arm} could not be tried"
 
     @property
     def verb(self) -> str:
@@ -168,17 +172,16 @@ def broken(session: Session, gate: Gate) -> str | None:
     found = [(one, other) for one, other in ((head, base), (base, head)) if one.beside(other)]
     if not found:
         return None
+    if head.contract and base.contract:
+        return f"Both arms failed the contract, {base.told} trials and {head.told}: {head.reason.rstrip('.')}."
     one, other = max(found, key=lambda each: each[0].share(each[0].count))
     stack = gate.head if one is head else gate.base
     words = f" ({gate.arms[stack]})" if gate.arms.get(stack) else ""
-    return (
-        f"{stack}{words} {one.verb} in {one.count} of {one.trials} trials, {other.arm} in {other.count} of "
-        f"{other.trials}: {one.reason.rstrip('.')}."
-    )
+    return f"{stack}{words} {one.verb} in {one.count} of {one.trials} trials, {other.told}: {one.reason.rstrip('.')}."
 
 
 def _broken(session: Session, gate: Gate, arm: str, stacks: Collection[str | None]) -> _Broken:
-    runs = [run for run in _tried(session, gate) if run.stack in stacks]
+    runs = [run for run in _tried(session, gate) if run.stack in stacks and run.fault != "machine"]
     return _Broken(
         arm=arm,
         trials=len(runs),

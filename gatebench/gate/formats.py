@@ -72,7 +72,7 @@ def _outcome(case: ET.Element, finding: Finding, judgement: Judgement, session: 
     """Say what became of a finding, and why: of itself, whatever the others came to."""
     if finding.word == "pass":
         return
-    text = words.told(finding, judgement, session)
+    text = words.told(finding, judgement, session) if finding.blocks else judgement.sentence
     change = "no figure" if finding.change is None else words.percent(finding.change.value)
     said = f"{change}, margin {words.bound(finding)}{words.kind(session)}"
     if judgement.broken is not None:  # what it is called a regression for may be that

@@ -151,7 +151,8 @@ def _looked(judgement: Judgement, gate: Gate) -> str:
     if not gate.budget_s:  # nothing was declared before these were measured
         return f"{blocks(judgement.blocks)}, looked at once, all of them, with {error.removesuffix(' in all')}."
     said = f"{blocks(judgement.blocks)}; looks declared after {', '.join(map(str, gate.looks))}, with {error}"
-    return f"{said}; look {judgement.look} decided." if judgement.look and judgement.word != "unsure" else f"{said}."
+    decided = judgement.look and judgement.word != "unsure" and not judgement.broken
+    return f"{said}; look {judgement.look} decided." if decided else f"{said}."
 
 
 def _code(text: str) -> str:

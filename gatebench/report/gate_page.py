@@ -169,7 +169,7 @@ def _looks(judgement: Judgement, gate: Gate) -> list[tuple[int, str, str, str]]:
     for number, (count, error) in enumerate(zip(gate.looks, gate.errors, strict=True), start=1):
         last = judgement.look == number
         taken = "yes" if judgement.look is not None and number <= judgement.look else "no"
-        early = f" at {blocks(judgement.blocks)}, as time was out" if last and judgement.blocks < count else ""
+        early = f" at {blocks(judgement.blocks)}, where it ended" if last and judgement.blocks < count else ""
         none = judgement.word == "unsure" or judgement.broken is not None  # of the looks decided
         decided = ", the last" if last and none else ", it decided" if last else ""
         rows.append((number, blocks(count), f"{100 * error:.2g} %", taken + early + decided))
